@@ -20,8 +20,8 @@ class Series:
     """One method on one checkpoint over the budgets.
 
     Attributes:
-        name: Unique name in the study: the method, with the checkpoint if the study has several.
-        method: Name of the method.
+        name: Unique name in the study: the variant, with the checkpoint if the study has several.
+        method: Method that the model was trained with.
         checkpoint: Short name of the checkpoint; None for methods without one.
         parameters: Number of parameters.
         points: Measured budgets, smallest first.
@@ -30,6 +30,9 @@ class Series:
         fit: Learning curve; None if there is none.
         refusal: Reason for a missing learning curve.
         others: On unbalanced classes, the points of accuracy or macro_f1, whichever is not the main metric.
+        source: Name of the series that the models are made from: the source of compression steps, or the teacher;
+            empty for models that start from their checkpoint.
+        steps: Compression steps from the source, in words; empty for a trained model.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Series:
     fit: Fit | None
     refusal: str
     others: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+    source: str = ""
+    steps: tuple[str, ...] = ()
 
     def beside(self, budget: int) -> str:
         """Return the other metrics at a budget in words: `macro_f1 61.0 % [58.2, 63.9]`.
@@ -77,8 +82,9 @@ class CellRow:
     """One cell of the grid, finished or not, for the table of all cells.
 
     Attributes:
-        state: `finished`, `failed` or `open`.
-        error: Message of a failed cell.
+        state: `finished`, `failed`, `skipped` or `open`.
+        error: Message of a failed or skipped cell.
+        undone: Compression steps that the gate undid, each with the reason.
     """
 
     series: str
@@ -93,6 +99,7 @@ class CellRow:
     flag: str = ""
     record: str = ""
     error: str = ""
+    undone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

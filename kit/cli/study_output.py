@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kit.measurement.durations import Span
     from kit.records.record import Record
     from kit.studies.grid import Cell, Series
-    from kit.workflows.study import Study
+    from kit.studies.work import Study
 
 
 def print_estimates(seconds: Mapping[Cell, Span], finished: Set[Cell], workers: int) -> None:
@@ -23,7 +23,7 @@ def print_estimates(seconds: Mapping[Cell, Span], finished: Set[Cell], workers: 
     from kit.measurement.durations import total
 
     rows: dict[tuple[Any, int], list[Cell]] = {}
-    for cell in sorted(seconds.keys() - finished, key=lambda cell: (cell.method, cell.checkpoint or "", cell.budget)):
+    for cell in sorted(seconds.keys() - finished, key=lambda cell: (cell.variant, cell.checkpoint or "", cell.budget)):
         rows.setdefault((cell.series, cell.budget), []).append(cell)
     print_table(
         ["method", "checkpoint", "budget", "cells", "a cell", "together"],
@@ -67,6 +67,10 @@ def print_study(study: Study, as_json: bool) -> None:
                 "folder": str(study.folder),
                 "cells": cells,
                 "failed": [{**asdict(outcome.cell), "error": outcome.error} for outcome in study.failed],
+                "skipped": [{**asdict(outcome.cell), "error": outcome.error} for outcome in study.skipped],
+                "undone": [
+                    {**asdict(outcome.cell), "steps": outcome.undone} for outcome in study.finished if outcome.undone
+                ],
                 "open": [asdict(cell) for cell in study.open],
                 **({} if first is None else baseline_scores(first)),
             }
@@ -76,13 +80,20 @@ def print_study(study: Study, as_json: bool) -> None:
         _print_means(name, by_cell, first)
     for note in first.class_notes(values) if first is not None else ():
         echo(note)
-    for outcome in study.failed:
-        cell = outcome.cell
-        echo(f"failed: {cell.name}: {outcome.error}", err=True)
+    _print_without_result(study)
     if study.open:
         reason = "the time limit (study.max_minutes) was reached"
         echo(f"{len(study.open)} cells are open: {reason}; the same command continues")
     echo(f"next: kit report {study.folder}")
+
+
+def _print_without_result(study: Study) -> None:
+    """Print the cells without a Record, and those whose compression was undone."""
+    for outcome in (*study.failed, *study.skipped):
+        echo(f"{outcome.state}: {outcome.cell.name}: {outcome.error}", err=True)
+    for outcome in study.finished:
+        for step in outcome.undone:
+            echo(f"undone by the gate: {outcome.cell.name}: {step}")
 
 
 def _print_means(metric: str, values: Mapping[Cell, float], first: Record | None) -> None:

@@ -63,7 +63,8 @@ class VerdictContent(TypedDict):
 
 
 class _Cell(TypedDict):
-    method: str
+    variant: NotRequired[str]
+    method: NotRequired[str]  # in studies of earlier versions
     checkpoint: str | None
     budget: Count
     seed: int

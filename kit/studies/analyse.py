@@ -22,8 +22,8 @@ from kit.measurement.measure import LabelMeasure, Measure
 from kit.recipe.load import recipe_to_yaml
 from kit.records.content import RecordedData
 from kit.records.record import Record
-from kit.studies.derived_runs import with_candidates
-from kit.studies.grid import Cell
+from kit.studies.derived_runs import step_words, with_candidates
+from kit.studies.grid import Cell, Grid
 from kit.studies.ledger import Ledger, Outcome
 from kit.studies.notes import study_notes
 from kit.tasks import Task, task_for
@@ -199,20 +199,20 @@ def _series(
         metric: Name of the main metric.
         others: Runs of the cells as scored by each other metric.
     """
-    names, speeds = series_names(list(ledger.cells)), ledger.speeds()
+    names, speeds, grid = series_names(list(ledger.cells)), ledger.speeds(), Grid(ledger.recipe)
     series = []
     for key, name in names.items():
         own = [one for one in finished if one.cell.series == key]
         if not own:
             continue
         cells = [one.cell for one in own]
-        last = max(own, key=lambda one: one.cell.budget).record
+        last, source = max(own, key=lambda one: one.cell.budget).record, grid.source(own[0].cell)
         points = _points(cells, runs, metric)
         fit, refusal = _fit(points)
         series.append(
             Series(
                 name=name,
-                method=key[0],
+                method=str(grid.chain(key[0])[0].method),
                 checkpoint=key[1],
                 parameters=last.content.parameters,
                 points=points,
@@ -221,6 +221,8 @@ def _series(
                 fit=fit,
                 refusal=refusal,
                 others={other: _points(cells, scored, other) for other, scored in others.items()},
+                source="" if source is None else names[source.series],
+                steps=tuple(map(step_words, grid.variants[key[0]].steps or ())),
             )
         )
     return tuple(series)
@@ -233,15 +235,15 @@ def _points(cells: Sequence[Cell], runs: Mapping[Cell, Run], metric: str) -> tup
 
 
 def series_names(cells: Sequence[Cell]) -> dict[tuple[str, str | None], str]:
-    """Return the names of series: the method, and the checkpoint if the study has several; short names if unique."""
+    """Return the names of series: the variant, and the checkpoint if the study has several; short names if unique."""
     checkpoints = list(dict.fromkeys(cell.checkpoint for cell in cells if cell.checkpoint))
     short = {name: name.removesuffix(":model").rstrip("/").split("/")[-1] for name in checkpoints}
     if len(set(short.values())) < len(short):
         short = {name: name for name in checkpoints}
     names = {}
-    for method, checkpoint in dict.fromkeys(cell.series for cell in cells):
+    for variant, checkpoint in dict.fromkeys(cell.series for cell in cells):
         shown = len(checkpoints) > 1 and checkpoint is not None
-        names[method, checkpoint] = f"{method} {short[checkpoint]}" if shown and checkpoint else method
+        names[variant, checkpoint] = f"{variant} {short[checkpoint]}" if shown and checkpoint else variant
     return names
 
 
@@ -280,10 +282,11 @@ def _cell_rows(
                 CellRow(
                     name, cell.budget, cell.seed, "finished", run.value, estimate.low, estimate.high,
                     record.content.seconds.total, _diagnosis(run), run.flag, record.id,
+                    undone=outcome.undone if outcome is not None else (),
                 )
             )  # fmt: skip
-        elif outcome is not None and outcome.state == "failed":
-            rows.append(CellRow(name, cell.budget, cell.seed, "failed", error=outcome.error))
+        elif outcome is not None and outcome.state != "finished":
+            rows.append(CellRow(name, cell.budget, cell.seed, outcome.state, error=outcome.error))
         else:
             rows.append(CellRow(name, cell.budget, cell.seed, "open"))
     return tuple(rows)

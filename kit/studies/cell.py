@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 import kit.methods  # noqa: F401  import the libraries of every cell before the first one
+from kit.compression.chain import compress_chain
 from kit.errors import BusyError, DataError, KitError, RecordError, first_line
 from kit.models.signature import compute_signature
 from kit.recipe import Recipe
@@ -34,7 +35,7 @@ from kit.runtime.json_files import json_sha256
 from kit.runtime.quiet_libraries import quiet_libraries
 from kit.runtime.versions import versions
 from kit.studies.engines.base import JobData
-from kit.studies.grid import Cell, cell_recipe
+from kit.studies.grid import Cell, Grid
 from kit.studies.record_storage import Storage
 
 
@@ -44,10 +45,12 @@ def run(context: JobData, job: JobData) -> JobData:
     Args:
         context: {"recipe": of the study, "data": fingerprints of its splits, "checkpoints": hash of each, "folder":
             base of relative paths, "versions": see `runtime.versions.versions`, "storage": URL or null}.
-        job: {"cell": {...}, "keep_model": bool} or {"time": [ids of Records]}.
+        job: {"cell": {...}, "keep_model": bool, "source": id of the Record that it is made from, or null} or
+            {"time": [ids of Records]}.
 
     Returns:
-        {"record": id, "found": whether the Record was finished before}, {"busy": true} or {"error": text} for a cell;
+        {"record": id, "found": whether the Record was finished before, "undone": steps that the gate undid},
+        {"busy": true} or {"error": text} for a cell;
         {"speeds": content of speed.json, "unmeasured": {id: reason}} for a timing; {"refused": text} from a worker that
         must not run any cell.
     """
@@ -65,8 +68,8 @@ def run(context: JobData, job: JobData) -> JobData:
             _require_same_data(shared, recipe, context["data"])
             if "time" in job:
                 return time_models(job["time"], shared, recipe, storage)
-            record = _cell(Cell(**job["cell"]), recipe, job["keep_model"], shared, storage)
-            return {"record": record.id, "found": record.content.created < began}
+            record, undone = _cell(recipe, job, shared, storage)
+            return {"record": record.id, "found": record.content.created < began, "undone": undone}
     except BusyError:
         return {"busy": True}
     except Exception as error:
@@ -76,14 +79,29 @@ def run(context: JobData, job: JobData) -> JobData:
             torch.cuda.empty_cache()  # leave the memory to other workers on the same GPU
 
 
-def _cell(cell: Cell, recipe: Recipe, keep_model: bool, shared: LoadedInputs, storage: Storage | None) -> Record:
-    """Return the cell's Record. A distilled cell without a teacher gets the study's own finetune cell, run if open."""
-    requested = cell_recipe(recipe, cell)
-    if cell.method == "distill" and requested.distill.teacher is None:
-        requested = taught_by(
-            requested, _finished_record(cell_recipe(recipe, replace(cell, method="finetune")), True, shared, storage)
-        )
-    return _finished_record(requested, keep_model, shared, storage)
+def _cell(recipe: Recipe, job: JobData, shared: LoadedInputs, storage: Storage | None) -> tuple[Record, list[str]]:
+    """Return the cell's Record, and the compression steps that were undone, in words."""
+    cell, grid, source = Cell(**job["cell"]), Grid(recipe), None
+    requested = grid.recipe_of(cell)
+    if job["source"] is not None:
+        source = Record.load(_record_folder(job["source"], Path(recipe.runs), storage))
+    if source is not None and grid.variants[cell.variant].steps is not None:
+        return _compressed(requested, source, shared, storage)
+    if source is not None:
+        requested = taught_by(requested, source)
+    return _finished_record(requested, job["keep_model"], shared, storage), []
+
+
+def _compressed(
+    requested: Recipe, source: Record, shared: LoadedInputs, storage: Storage | None
+) -> tuple[Record, list[str]]:
+    """Return the last Record of a chain, and the undone steps in words."""
+    done = compress_chain(requested.compress, source, quiet=True, shared=shared, timed=False)
+    if storage is not None:
+        for link in done.links:
+            storage.keep(link.record)
+    undone = [f"{link.technique}: {' and '.join(link.gate.broken)}" for link in done.links if not link.gate.passed]
+    return done.record, undone
 
 
 def _finished_record(requested: Recipe, keep_model: bool, shared: LoadedInputs, storage: Storage | None) -> Record:

@@ -14,6 +14,7 @@ from kit.analysis.points import Run, metric_samples, point
 from kit.errors import KitError, RecordError
 from kit.measurement.measure import Measure
 from kit.measurement.speed import speeds_from_json
+from kit.recipe.sections.compression import Step
 from kit.records.predictions import Predictions
 from kit.records.record import Record, list_records
 from kit.studies.ledger import Ledger
@@ -107,7 +108,8 @@ def _origin(record: Record, others: Mapping[str, Record], root_ids: set[str]) ->
     for _ in range(len(others) + 1):
         settings = record.content.settings
         if settings.compression is not None:
-            steps.append(_step_words(record))
+            # A Record's recipe contains the whole chain of compression; its own step is the last one.
+            steps.append(step_words(record.recipe.compress.steps[-1]))
             source = settings.compression.source
         elif settings.teachers:
             steps.append(f"distill ({record.recipe.distill.student.words})")
@@ -123,10 +125,8 @@ def _origin(record: Record, others: Mapping[str, Record], root_ids: set[str]) ->
     return None  # a circle, which only an edited Record can have
 
 
-def _step_words(record: Record) -> str:
-    """Return the technique of a compression with the settings that differ from its defaults."""
-    # A Record's recipe contains the whole chain of compression; its own step is the last one.
-    step = record.recipe.compress.steps[-1]
+def step_words(step: Step) -> str:
+    """Return the technique of a compression step with the settings that differ from its defaults."""
     settings = step.model_dump(exclude_defaults=True, mode="json")
     words = ", ".join(f"{key} {json.dumps(value)}" for key, value in settings.items() if key != "technique")
     return f"{step.technique} ({words})" if words else str(step.technique)

@@ -5,35 +5,34 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from kit.errors import BudgetError
-from kit.recipe.defaults import DEFAULTS, METHOD_DEFAULTS
+from kit.recipe.defaults import DEFAULTS
 from kit.recipe.identity import identity_hash, keys_in_id
 from kit.recipe.load import validated
 from kit.recipe.schema import Recipe
+from kit.recipe.sections.compression import Step
 from kit.recipe.sections.model import ModelSection
-from kit.recipe.sections.study import StudySection
-from kit.recipe.sections.translation import TranslationSection
+from kit.recipe.sections.study import StudySection, Variant
 
-# Keys of `translation` that a method does not use.
-_UNUSED = {
-    "scratch": ("codes", "prefix", "decoder_layers", "decoder_dropout", "encoder_rate"),
-    "lora": ("encoder_rate",),
-}
 SMALL_BUDGET, SEEDS_SMALL, SEEDS = 64, 10, 5  # small budgets vary more between seeds
 _DEFAULT_BUDGETS = 5
 
 
-Series = tuple[str, str | None]  # method and checkpoint, which share a learning curve
+Series = tuple[str, str | None]  # variant and checkpoint, which share a learning curve
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a study. `checkpoint` is written as in recipes; None for methods without one."""
+    """One run of a study.
 
-    method: str
+    `checkpoint` is written as in recipes; it is None for variants without one.
+    """
+
+    variant: str
     checkpoint: str | None
     budget: int
     seed: int
@@ -41,86 +40,160 @@ class Cell:
     @property
     def series(self) -> Series:
         """Series that the cell belongs to."""
-        return (self.method, self.checkpoint)
+        return (self.variant, self.checkpoint)
 
     @property
     def name(self) -> str:
         """Name that is unique in a study and safe as a file name."""
-        parts = [self.method, str(self.budget), f"s{self.seed}"]
+        parts = [_file_name(self.variant), str(self.budget), f"s{self.seed}"]
         if self.checkpoint is not None:
             stem = re.sub(r"[^a-z0-9]+", "-", self.checkpoint.lower()).strip("-")[-40:]
-            parts.insert(1, f"{stem}-{hashlib.sha256(self.checkpoint.encode()).hexdigest()[:4]}")
+            parts.insert(1, f"{stem}-{_digest(self.checkpoint)}")
         return "-".join(parts)
 
 
-def plan_cells(recipe: Recipe, available: int, smallest: int) -> list[Cell]:
-    """Return the cells of a recipe's study, each once, by seed and then by ascending budget.
+@dataclass(frozen=True)
+class Grid:
+    """The variants of a study, and the recipes of its cells.
 
-    A method without a checkpoint has one series, however many checkpoints the study has.
+    Attributes:
+        recipe: Recipe of the study.
+    """
+
+    recipe: Recipe
+    _recipes: dict[Series, Recipe] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def variants(self) -> dict[str, Variant]:
+        """Variants by name, each after the one that it is made from.
+
+        For students without a named teacher, a variant with method finetune is added if there is none.
+        """
+        named = {variant.name: variant for variant in self.recipe.variants}
+        if any(self._needs_teacher(variant) for variant in named.values()) and _finetuned(named) is None:
+            teacher = "finetune" if "finetune" not in named else "finetune (teacher)"
+            named[teacher] = Variant.model_construct(name=teacher, method="finetune", of=None, steps=None, set={})
+        ordered: dict[str, Variant] = {}
+        for name in named:
+            self._add(name, named, ordered)
+        return ordered
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """Names of the variants that others are made from, by the names of those."""
+        finetuned = _finetuned(self.variants)
+        return {
+            name: variant.of or str(finetuned)
+            for name, variant in self.variants.items()
+            if variant.of is not None or self._needs_teacher(variant)
+        }
+
+    def chain(self, name: str) -> tuple[Variant, list[Step]]:
+        """Return the trained variant that a variant starts from, and all steps from there."""
+        variant, steps = self.variants[name], list[Step]()
+        while variant.steps is not None:
+            steps = [*variant.steps, *steps]
+            variant = self.variants[self.sources[variant.name]]
+        return variant, steps
+
+    def checkpoints(self, name: str) -> list[str | None]:
+        """Return the checkpoints of a variant as recipes name them; [None] without one."""
+        if self.chain(name)[0].method in self.recipe.rules.methods_without_checkpoint:
+            return [None]
+        return list(_unique(self.recipe.study.checkpoints or [self.recipe.model.checkpoint]))
+
+    def source(self, cell: Cell) -> Cell | None:
+        """Return the cell that a cell is made from; None if it starts from its checkpoint."""
+        name = self.sources.get(cell.variant)
+        if name is None:
+            return None
+        checkpoint = cell.checkpoint if cell.checkpoint in self.checkpoints(name) else None
+        return replace(cell, variant=name, checkpoint=checkpoint)
+
+    def recipe_of(self, cell: Cell) -> Recipe:
+        """Return the recipe of one cell, as `kit finetune` or `kit compress` would run it.
+
+        A student's recipe names no teacher.
+
+        Raises RecipeError if the variant contradicts other keys of the recipe.
+        """
+        if cell.series not in self._recipes:
+            self._recipes[cell.series] = self._series_recipe(cell)
+        recipe = self._recipes[cell.series]
+        return recipe.model_copy(
+            update={
+                "data": recipe.data.model_copy(update={"budget": cell.budget}),
+                "train": recipe.train.model_copy(update={"seed": cell.seed}),
+            }
+        )
+
+    def _series_recipe(self, cell: Cell) -> Recipe:
+        trained = self.chain(cell.variant)[0]
+        content = self.recipe.content_of(trained)
+        if cell.checkpoint is not None and cell.checkpoint != self.recipe.model.checkpoint:
+            content["model"] |= {"checkpoint": cell.checkpoint, "revision": None}
+        if (steps := self.variants[cell.variant].steps) is not None:
+            content["compress"] |= {"source": None, "steps": steps}
+        return validated(content)
+
+    def _needs_teacher(self, variant: Variant) -> bool:
+        """Return whether a variant is a student that names no teacher."""
+        if variant.method != "distill" or variant.of is not None:
+            return False
+        return variant.set.get("distill.teacher", self.recipe.distill.teacher) is None
+
+    def _add(self, name: str, named: Mapping[str, Variant], ordered: dict[str, Variant]) -> None:
+        """Add a variant to the ordered ones, after its source."""
+        if name in ordered:
+            return
+        source = named[name].of or (_finetuned(named) if self._needs_teacher(named[name]) else None)
+        if source is not None:
+            self._add(source, named, ordered)
+        ordered[name] = named[name]
+
+
+def plan_cells(grid: Grid, available: int, smallest: int) -> list[Cell]:
+    """Return the cells of a study, each once and after the cell that it is made from.
+
+    They are in the order of seeds, then of budgets. A variant without a checkpoint has one series, however many
+    checkpoints the study has.
 
     Args:
-        recipe: Recipe of the study.
+        grid: Grid of the study.
         available: Number of training examples, which is also the budget `all`.
         smallest: Least number of labels that covers every class.
 
     Raises:
         BudgetError: For a budget that no cell can draw.
     """
-    study = recipe.study
-    budgets = _budgets(study, recipe.data.budget or available, available, smallest=smallest)
-    series = [(method, checkpoint) for method in _methods(recipe) for checkpoint in _checkpoints(recipe, method)]
+    study = grid.recipe.study
+    budgets = _budgets(study, grid.recipe.data.budget or available, available, smallest=smallest)
+    series = [(variant, checkpoint) for variant in grid.variants for checkpoint in grid.checkpoints(variant)]
     seeds = {budget: _seeds(study.seeds, budget) for budget in budgets}
     cells = [
-        (order, Cell(method, checkpoint, budget, seed=seed))
+        (order, Cell(variant, checkpoint, budget, seed=seed))
         for budget in budgets
         for order, seed in enumerate(seeds[budget])
-        for method, checkpoint in series
+        for variant, checkpoint in series
     ]
     return [cell for _, cell in sorted(cells, key=lambda item: item[0])]
 
 
-def cell_recipe(recipe: Recipe, cell: Cell) -> Recipe:
-    """Return the recipe of one cell, as `kit finetune` would run it.
+def cell_keys(grid: Grid, cells: Sequence[Cell], prints: Mapping[str | None, str]) -> dict[Cell, str]:
+    """Return a hash of the inputs of each cell.
 
-    Raises RecipeError if the method contradicts other keys of the recipe.
-    """
-    train: dict[str, Any] = {"seed": cell.seed}
-    if cell.method != recipe.method:
-        train |= METHOD_DEFAULTS
-    # Drop keys of a fresh decoder or of a checkpoint's languages for methods that do not use them.
-    unused = () if cell.method == recipe.method else _UNUSED.get(cell.method, ())
-    default = TranslationSection()
-    model: dict[str, Any] = {}
-    if cell.checkpoint is not None and cell.checkpoint != recipe.model.checkpoint:
-        model = {"checkpoint": cell.checkpoint, "revision": None}
-    return validated(
-        recipe.model_copy(
-            update={
-                "method": cell.method,
-                "data": recipe.data.model_copy(update={"budget": cell.budget}),
-                "model": recipe.model.model_copy(update=model),
-                "train": recipe.train.model_copy(update=train),
-                "translation": recipe.translation.model_copy(update={key: getattr(default, key) for key in unused}),
-                "study": StudySection(),
-            }
-        ).model_dump()
-    )
-
-
-def cell_keys(recipe: Recipe, cells: Sequence[Cell], prints: Mapping[str | None, str]) -> dict[Cell, str]:
-    """Return a hash of each cell's inputs: its recipe, kit's defaults, data and checkpoint.
-
-    A finished cell whose key has not changed need not be run again.
+    Inputs are its recipe, steps and source, kit's defaults, the data and the checkpoint. A finished cell whose key has
+    not changed need not be run again.
 
     Args:
-        recipe: Recipe of the study.
-        cells: Cells of its grid.
+        grid: Grid of the study.
+        cells: Its cells, each after its source.
         prints: Hashes of the data (under None) and of every checkpoint.
     """
     recipe_keys: dict[Series, dict[str, Any]] = {}
-    cell_hashes = {}
+    cell_hashes: dict[Cell, str] = {}
     for cell in cells:
-        contents = {
+        contents: dict[str, Any] = {
             "defaults": DEFAULTS,
             "data": prints[None],
             "checkpoint": prints.get(cell.checkpoint),
@@ -128,7 +201,13 @@ def cell_keys(recipe: Recipe, cells: Sequence[Cell], prints: Mapping[str | None,
             "seed": cell.seed,
         }
         if cell.series not in recipe_keys:
-            recipe_keys[cell.series] = keys_in_id(cell_recipe(recipe, cell), contents)
+            recipe_keys[cell.series] = keys_in_id(grid.recipe_of(cell), contents)
+        variant = grid.variants[cell.variant]
+        if variant.of is not None:
+            contents["source"] = cell_hashes[grid.source(cell) or cell]
+        if variant.steps is not None:
+            section = grid.recipe_of(cell).compress
+            contents["compression"] = section.model_dump(mode="json", exclude_defaults=True)
         cell_hashes[cell] = identity_hash(recipe_keys[cell.series], contents)[:16]
     return cell_hashes
 
@@ -139,18 +218,19 @@ def model_section(recipe: Recipe, checkpoint: str) -> ModelSection:
     return recipe.model.model_copy(update={} if same else {"checkpoint": checkpoint, "revision": None})
 
 
-def _methods(recipe: Recipe) -> list[str]:
-    """Return the methods of the recipe, each once; by default, those that the task supports."""
-    named = list(_unique(recipe.study.methods))
-    if "methods" not in recipe.study.model_fields_set:
-        return [method for method in named if method in recipe.rules.methods]
-    return named
+def _finetuned(variants: Mapping[str, Variant]) -> str | None:
+    """Return the name of the first variant with method finetune; None without one."""
+    return next((name for name, variant in variants.items() if variant.method == "finetune"), None)
 
 
-def _checkpoints(recipe: Recipe, method: str) -> list[str | None]:
-    if method in recipe.rules.methods_without_checkpoint:
-        return [None]
-    return list(_unique(recipe.study.checkpoints or [recipe.model.checkpoint]))
+def _file_name(variant: str) -> str:
+    """Return the name of a variant for file names, unique also without upper case."""
+    stem = re.sub(r"[^a-z0-9_]+", "-", variant.lower()).strip("-")
+    return variant if stem == variant else f"{stem}-{_digest(variant)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:4]
 
 
 def _budgets(study: StudySection, largest: int, available: int, smallest: int) -> list[int]:

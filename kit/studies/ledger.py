@@ -46,18 +46,20 @@ class Outcome:
     Attributes:
         cell: The cell.
         key: Hash of its inputs, see `grid.cell_keys`.
-        state: `finished` or `failed`.
-        record: Id of its Record; empty if it failed.
-        error: Message of a failed cell.
+        state: `finished`, `failed`, or `skipped` because the cell that it is made from has no model.
+        record: Id of its Record; empty if it failed. If all steps were undone, that of the cell it is made from.
+        error: Message of a failed or skipped cell.
         time: Time of the end, ISO 8601 in UTC.
+        undone: Compression steps that the gate undid, each with the reason.
     """
 
     cell: Cell
     key: str
-    state: Literal["finished", "failed"]
+    state: Literal["finished", "failed", "skipped"]
     record: str = ""
     error: str = ""
     time: str = ""
+    undone: tuple[str, ...] = ()
 
 
 _OUTCOME = TypeAdapter(Outcome)
@@ -135,8 +137,8 @@ class Ledger:
     @property
     def cells(self) -> dict[Cell, str]:
         """Cells of the grid with their keys."""
-        rows = [dict(row) for row in self.content["cells"]]
-        cells = {Cell(row["method"], row["checkpoint"], row["budget"], seed=row["seed"]): row["key"] for row in rows}
+        rows = [_with_variant(row) for row in self.content["cells"]]
+        cells = {Cell(row["variant"], row["checkpoint"], row["budget"], seed=row["seed"]): row["key"] for row in rows}
         for cell in cells:
             plain_name(cell.name, f"{self.folder / STUDY_FILE}: cells")
         return cells
@@ -168,8 +170,8 @@ class Ledger:
             return None
         content = read_object(path)
         try:
-            outcome = _OUTCOME.validate_python(content)
-        except ValueError as error:
+            outcome = _OUTCOME.validate_python(content | {"cell": _with_variant(content["cell"])})
+        except (ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{path} is damaged: a value is missing or has another type") from error
         if outcome.cell != cell:
             raise RecordError(f"{path} is damaged: it is of another cell")
@@ -199,7 +201,7 @@ class Ledger:
             outcome: Outcome of the cell.
             whole: Also check every file of the Record.
         """
-        if outcome.state == "failed":
+        if outcome.state != "finished":
             return None
         try:
             folder = self.folder.parent / plain_name(outcome.record, f"{self.folder}: record")
@@ -232,6 +234,13 @@ class Ledger:
     def write_speeds(self, speeds: dict[str, Speed]) -> None:
         """Write the measured speeds by Record id."""
         write_atomically(self.folder / SPEED_FILE, speeds_to_json(speeds))
+
+
+def _with_variant(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a cell as plain data; earlier versions call its variant its method."""
+    if "method" not in row:
+        return dict(row)
+    return {"variant": row["method"], **{key: value for key, value in row.items() if key != "method"}}
 
 
 def now() -> str:

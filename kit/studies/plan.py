@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
+from kit.compression.chain import require_chain
 from kit.errors import KitError, RecipeError
 from kit.measurement.durations import Span
 from kit.recipe import Recipe
+from kit.recipe.sections.compression import CompressSection, Step
 from kit.records.record import Record
 from kit.runs.request import LoadedInputs, make_request
-from kit.studies.grid import Cell, Series, cell_keys, cell_recipe, model_section, plan_cells
+from kit.studies.grid import Cell, Grid, Series, cell_keys, model_section, plan_cells
 
 if TYPE_CHECKING:
     from kit.data import Cleaned
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
 _SECONDS_AROUND_A_CELL = 2.0
 # Arithmetic of TF-IDF for one example, in forward passes of a small encoder.
 _TFIDF_PASS = 0.05
+# Texts of the pool that a gate predicts, and forward passes of a step for each text that it predicts: it quantizes, and
+# loads the model again.
+_GATE_TEXTS, _STEP_PASSES = 1_000, 0.5
 # Training needs memory for weights, gradients and Adam's two moments (four times the weights) and activations: several
 # cells of these sizes fit together into a GPU of 16 GB.
 _GPU_SHARES = ((150_000_000, 0.25), (500_000_000, 0.5))
@@ -31,7 +39,7 @@ class Plan:
     """A study that is about to run.
 
     Attributes:
-        recipe: Its recipe.
+        grid: Its variants and the recipes of its cells.
         shared: Loaded data and checkpoints.
         prints: Hashes of the data (under None) and of every checkpoint.
         cells: Cells with their keys, see `grid.cell_keys`.
@@ -40,13 +48,28 @@ class Plan:
         model_bytes: Size of a cell's weights by checkpoint.
     """
 
-    recipe: Recipe
+    grid: Grid
     shared: LoadedInputs
     prints: dict[str | None, str]
     cells: dict[Cell, str]
     efforts: dict[Cell, float]
     facts: dict[str, Any]
     model_bytes: dict[str | None, int]
+
+    @property
+    def recipe(self) -> Recipe:
+        """Recipe of the study."""
+        return self.grid.recipe
+
+    @cached_property
+    def made_from(self) -> dict[Cell, list[Cell]]:
+        """The cells that are made from a cell's model, by that cell."""
+        cells: dict[Cell, list[Cell]] = {}
+        for cell in self.cells:
+            source = self.grid.source(cell)
+            if source is not None:
+                cells.setdefault(source, []).append(cell)
+        return cells
 
     @cached_property
     def kept(self) -> set[Cell]:
@@ -59,7 +82,7 @@ class Plan:
 
     def gpu_share(self, cell: Cell) -> float:
         """Return the share of a GPU that a cell needs: 0 for TF-IDF, else as in the recipe, else by its size."""
-        if cell.method == "tfidf":
+        if self.grid.chain(cell.variant)[0].method == "tfidf":
             return 0.0
         if self.recipe.study.gpus is not None:
             return self.recipe.study.gpus
@@ -77,8 +100,8 @@ def plan_study(recipe: Recipe) -> Plan:
     several = recipe.data.multi_label
     labels = {name for names in rows for name in (names if several else names[:1])} if cleaned.splits.labels else {}
     smallest = max(2, len(labels))
-    cells = plan_cells(recipe, len(rows), smallest)
-    _require_valid(recipe, cells)
+    grid = Grid(recipe)
+    cells = plan_cells(grid, len(rows), smallest)
     prints: dict[str | None, str] = {None: repr(sorted(cleaned.audit.fingerprints.items()))}
     sizes: dict[str | None, int] = {None: 0}
     for name in dict.fromkeys(cell.checkpoint for cell in cells if cell.checkpoint is not None):
@@ -90,6 +113,7 @@ def plan_study(recipe: Recipe) -> Plan:
             raise
         prints[name] = f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}"
         sizes[name] = sum(file.stat().st_size for file in checkpoint.folder.glob("*.safetensors"))
+    _require_valid(grid, cells, shared)
     facts = {
         "description": cleaned.splits.description,
         "labels": list(cleaned.splits.labels),
@@ -98,28 +122,31 @@ def plan_study(recipe: Recipe) -> Plan:
         "fingerprints": cleaned.audit.fingerprints,
         "warnings": cleaned.audit.warnings(),
     }
-    efforts = _efforts(recipe, cells, cleaned)
+    efforts = _efforts(grid, cells, cleaned)
     return Plan(
-        recipe, shared, prints, cells=cell_keys(recipe, cells, prints), efforts=efforts, facts=facts, model_bytes=sizes
+        grid, shared, prints, cells=cell_keys(grid, cells, prints), efforts=efforts, facts=facts, model_bytes=sizes
     )
 
 
 def find_record(plan: Plan, cell: Cell) -> Record | None:
     """Return the finished Record that a cell would produce, from any command.
 
-    The result is None if there is none.
+    The result is None if there is none, and for a cell with compression steps: the chain itself finds their Records.
 
     The id of a Record depends on the drawn data, so it is computed only if a folder has a name of the same form.
     """
-    runs = Path(plan.recipe.runs)
-    if next(runs.glob(f"{cell.method}-*{cell.budget}-s{cell.seed}-*"), None) is None:
+    runs, variant = Path(plan.recipe.runs), plan.grid.variants[cell.variant]
+    if variant.steps is not None:
+        return None
+    if next(runs.glob(f"{variant.method}-*{cell.budget}-s{cell.seed}-*"), None) is None:
         return None
     from kit.runs.derived_recipes import taught_by
 
     try:
-        wanted = cell_recipe(plan.recipe, cell)
-        if cell.method == "distill" and wanted.distill.teacher is None:
-            teacher = find_record(plan, replace(cell, method="finetune"))
+        wanted = plan.grid.recipe_of(cell)
+        source = plan.grid.source(cell)
+        if source is not None:
+            teacher = find_record(plan, source)
             if teacher is None:
                 return None
             wanted = taught_by(wanted, teacher)
@@ -137,36 +164,64 @@ def estimate_seconds(plan: Plan) -> dict[Cell, Span]:
     hardware = set_up_hardware(plan.recipe.train.precision)
     pace: dict[Series, Span] = {}
     for cell in sorted(plan.cells, key=lambda cell: -cell.budget):
-        if cell.series in pace:
+        trained, steps = plan.grid.chain(cell.variant)
+        if cell.series in pace or steps:
             continue
-        request = make_request(cell_recipe(plan.recipe, cell), plan.shared)
-        if cell.method == "tfidf":
+        request = make_request(plan.grid.recipe_of(cell), plan.shared)
+        if trained.method == "tfidf":
             pace[cell.series] = tfidf_seconds(request).scaled(1 / plan.efforts[cell])
         else:
             pace[cell.series] = make_trial(request, hardware).seconds_a_pass
     around = {cell: _SECONDS_AROUND_A_CELL if cell.checkpoint else _SECONDS_AROUND_A_CELL / 4 for cell in plan.cells}
-    return {cell: pace[cell.series].scaled(plan.efforts[cell]) + Span.fixed(around[cell]) for cell in plan.cells}
+    seconds: dict[Cell, Span] = {}
+    for cell in plan.cells:
+        start = cell
+        while plan.grid.variants[start.variant].steps is not None:
+            start = plan.grid.source(start) or start
+        seconds[cell] = pace[start.series].scaled(plan.efforts[cell]) + Span.fixed(around[cell])
+    return seconds
 
 
-def _require_valid(recipe: Recipe, cells: list[Cell]) -> None:
-    """Raise RecipeError if a method contradicts other keys of the recipe, so that none of its cells could run."""
-    for cell in {cell.series: cell for cell in cells}.values():
+def _require_valid(grid: Grid, cells: list[Cell], shared: LoadedInputs) -> None:
+    """Raise RecipeError for a variant of which no cell could run."""
+    for cell in {cell.series: cell for cell in reversed(cells)}.values():  # the smallest budgets
         try:
-            cell_recipe(recipe, cell)
-        except RecipeError as error:
-            raise RecipeError(
-                f"{cell.method} cannot serve this recipe: {error.message}",
-                "remove it from study.methods",
-                key="study.methods",
-            ) from None
+            recipe = grid.recipe_of(cell)
+            if steps := grid.chain(cell.variant)[1]:
+                require_chain(CompressSection(steps=steps), None, recipe)
+            elif recipe.method == "distill":
+                make_request(recipe, shared)  # compares the student with the checkpoint
+        except (KitError, ValidationError) as error:
+            reason = error.message if isinstance(error, KitError) else str(error.errors()[0]["ctx"]["error"])
+            key, remedy = _place_of(grid, cell.variant)
+            raise RecipeError(f"{cell.variant} cannot be run: {reason}", remedy, key=key) from None
 
 
-def _efforts(recipe: Recipe, cells: list[Cell], cleaned: Cleaned) -> dict[Cell, float]:
+def _place_of(grid: Grid, variant: str) -> tuple[str, str]:
+    """Return the key of a variant in the recipe, and the remedy for a variant that cannot be run."""
+    if grid.recipe.study.variants is None:
+        return "study.methods", "remove it from study.methods"
+    names = [named.name for named in grid.recipe.study.variants]
+    place = f"[{names.index(variant)}]" if variant in names else ""
+    return f"study.variants{place}", "change the variant, or remove it"
+
+
+def _efforts(grid: Grid, cells: list[Cell], cleaned: Cleaned) -> dict[Cell, float]:
     efforts: dict[tuple[Series, int], float] = {}
     for cell in cells:
         if (cell.series, cell.budget) not in efforts:
-            efforts[cell.series, cell.budget] = _effort(cell_recipe(recipe, cell), cell, cleaned)
+            recipe, steps = grid.recipe_of(cell), grid.variants[cell.variant].steps
+            effort = _effort if steps is None else partial(_chain_effort, steps)
+            efforts[cell.series, cell.budget] = effort(recipe, cell, cleaned)
     return {cell: efforts[cell.series, cell.budget] for cell in cells}
+
+
+def _chain_effort(steps: Sequence[Step], recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
+    """Return the effort of a cell with compression steps: predictions and training."""
+    test, train = len(cleaned.splits.test), len(cleaned.splits.train)
+    predicted = test + _held_out(recipe, cell) + min(train - cell.budget, _GATE_TEXTS)
+    trained = sum(getattr(step, "epochs", 0.0) + getattr(step, "aware", 0.0) for step in steps)
+    return len(steps) * _STEP_PASSES * predicted + 3 * trained * train
 
 
 def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
@@ -177,9 +232,9 @@ def _effort(recipe: Recipe, cell: Cell, cleaned: Cleaned) -> float:
     from kit.recipe.resolve import resolve
 
     test = len(cleaned.splits.test)
-    if cell.method == "tfidf":
+    if recipe.method == "tfidf":
         return (cell.budget + test) * _TFIDF_PASS
-    if cell.method not in STEPS:
+    if recipe.method not in STEPS:
         return float(cell.budget)  # the vectors of test examples are shared by all cells of the series
     held = _held_out(recipe, cell)
     train = cell.budget - held

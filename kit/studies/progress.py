@@ -157,5 +157,5 @@ class Board:
 def title(cell: Cell) -> str:
     """Return the name of a cell for users: method, checkpoint, budget, seed."""
     return " ".join(
-        [cell.method, *([cell.checkpoint] if cell.checkpoint else []), str(cell.budget), f"seed {cell.seed}"]
+        [cell.variant, *([cell.checkpoint] if cell.checkpoint else []), str(cell.budget), f"seed {cell.seed}"]
     )

@@ -70,7 +70,7 @@ def test_a_csv_file_becomes_a_classifier(run_example: Any, tmp_path: Path) -> No
 def test_a_study_ends_with_curves_and_advice(run_example: Any) -> None:
     results = run_example(
         "how_many_labels",
-        cells="sorted([o.cell.method, o.cell.budget, o.cell.seed] for o in study.finished)",
+        cells="sorted([o.cell.variant, o.cell.budget, o.cell.seed] for o in study.finished)",
         failed="len(study.failed)",
         files="[file.name for file in files]",
         choice="[advice.choice.labels, advice.choice.metric.value]",

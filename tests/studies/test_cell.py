@@ -19,7 +19,7 @@ from kit.studies.plan import plan_study
 from kit.workflows.study import study
 
 GRID = ["study.methods=[tfidf]", "study.budgets=[20, 40]", "study.seeds=1", "data.budget=null"]
-JOB = {"cell": asdict(Cell("tfidf", None, 20, 0)), "keep_model": True}
+JOB = {"cell": asdict(Cell("tfidf", None, 20, 0)), "keep_model": True, "source": None}
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_worker_reports_a_record_that_was_finished_before(context, monkeypatch
     assert not first["found"]
     later = SimpleNamespace(now=lambda zone: datetime.now(zone) + timedelta(minutes=1))
     monkeypatch.setattr("kit.studies.cell.datetime", later)
-    assert cell.run(context, JOB) == {"record": first["record"], "found": True}
+    assert cell.run(context, JOB) == {"record": first["record"], "found": True, "undone": []}
 
 
 def test_a_worker_without_the_folder_stays_in_its_own(context, monkeypatch, tmp_path) -> None:

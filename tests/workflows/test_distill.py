@@ -426,7 +426,7 @@ def test_studies_use_their_own_cell_as_teacher(base, reviews, tiny_checkpoint, t
     )
     result = study(recipe, name="study-d", engine="inline", quiet=True)
     assert not result.failed
-    records = {(o.cell.method, o.cell.budget): result.ledger.record(o) for o in result.finished}
+    records = {(o.cell.variant, o.cell.budget): result.ledger.record(o) for o in result.finished}
     assert len(records) == 6
     for budget in (20, 40):
         taught = records["distill", budget].to_dict()["settings"]["teachers"][0]

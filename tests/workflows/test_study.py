@@ -15,7 +15,7 @@ import pytest
 from kit.errors import BudgetError, RecipeError
 from kit.recipe import Recipe, load_recipe
 from kit.studies.ledger import Ledger
-from kit.workflows.study import Study
+from kit.studies.work import Study
 from kit.workflows.study import study as run_study
 from tests.conftest import Kit
 from tests.support.processes import Forked
@@ -105,12 +105,12 @@ def test_a_failed_cell_is_recorded_and_retried(recipe_file: Path, kit_forked: Ki
     assert "tfidf" in failed.out
     folder = recipe_file.parent / "runs" / "study-recipe"
     ledger = Ledger.load(folder)
-    states = {cell.method: ledger.outcome(cell, key).state for cell, key in ledger.cells.items()}  # type: ignore[union-attr]
+    states = {cell.variant: ledger.outcome(cell, key).state for cell, key in ledger.cells.items()}  # type: ignore[union-attr]
     assert states == {"tfidf": "finished", "finetune": "failed"}
     mended = kit_forked("study", recipe_file, *options[:-2], "--engine", "inline", "--json")
     assert mended.code == 0, mended.err
     content = json.loads(mended.out)
-    assert {cell["method"] for cell in content["cells"]} == {"tfidf", "finetune"}
+    assert {cell["variant"] for cell in content["cells"]} == {"tfidf", "finetune"}
     assert content["failed"] == content["open"] == []
 
 
@@ -173,9 +173,7 @@ def test_one_model_per_series_is_always_kept(recipe_file: Path, kit: Kit) -> Non
 
 
 def test_an_unsuitable_method_is_refused_before_any_run(recipe_file: Path) -> None:
-    with pytest.raises(
-        RecipeError, match=r"probe cannot serve this recipe: model\.pooling: native has no text vectors"
-    ):
+    with pytest.raises(RecipeError, match=r"probe cannot be run: model\.pooling: native has no text vectors"):
         study(small(recipe_file, "model.pooling=native"))
     assert not (recipe_file.parent / "runs").exists()
 

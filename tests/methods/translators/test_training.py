@@ -35,7 +35,7 @@ from kit.runs.control import control_recipe
 from kit.runs.derived_recipes import distillation_recipe, taught_by, teacher_recipe
 from kit.runs.estimate import passes
 from kit.runs.request import make_request
-from kit.studies.grid import Cell, cell_recipe
+from kit.studies.grid import Cell, Grid
 from kit.studies.plan import plan_study
 from kit.tasks.translation.task import Translation
 from kit.training.hardware import set_up_hardware
@@ -296,7 +296,7 @@ def test_study_estimates_the_effort_of_a_student(student, base) -> None:
     content["study"] = {"methods": ["finetune", "distill"], "budgets": [30, 50], "seeds": 1}
     plan = plan_study(Recipe.model_validate(content))
     for cell in plan.cells:
-        request = make_request(cell_recipe(plan.recipe, cell), plan.shared)
+        request = make_request(plan.grid.recipe_of(cell), plan.shared)
         assert plan.efforts[cell] == pytest.approx(passes(request), rel=0.01)
 
 
@@ -456,7 +456,7 @@ def test_study_ignores_keys_of_other_methods(captions, tiny_checkpoint, runs) ->
     assert recipe.translation.decoder_dropout == 0.0
     for method in ("finetune", "scratch", "lora"):
         checkpoint = None if method == "scratch" else str(tiny_checkpoint)
-        section = make_request(cell_recipe(recipe, Cell(method, checkpoint, 40, 0))).recipe.translation
+        section = make_request(Grid(recipe).recipe_of(Cell(method, checkpoint, 40, 0))).recipe.translation
         expected = {"finetune": (0.0, 1.0), "scratch": (None, None), "lora": (0.0, None)}[method]
         assert (section.decoder_dropout, section.encoder_rate) == expected
     with pytest.raises(RecipeError, match=r"translation.encoder_rate: method lora trains adapters"):

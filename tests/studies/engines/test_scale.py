@@ -19,11 +19,11 @@ from kit.recipe.sections.study import StudySection
 from kit.studies.engines.base import JobData
 from kit.studies.engines.choice import Place
 from kit.studies.engines.ray import RayEngine
-from kit.studies.grid import Cell
+from kit.studies.grid import Cell, Grid
 from kit.studies.ledger import Ledger
 from kit.studies.plan import Plan, plan_study
 from kit.studies.progress import Board
-from kit.workflows.study import Study, _Work
+from kit.studies.work import Study, Work
 from tests.support.simulated_ray import SimulatedRay
 
 METHODS, NODES, CELLS = 5, 40, 3_000
@@ -66,7 +66,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> SimulatedRay:
 def run(plan: Plan, record: str) -> Study:
     ledger = Ledger.start(Path(plan.recipe.runs) / "study", plan.recipe, plan.cells, plan.facts)
     with Board(plan.efforts, "accuracy", quiet=True) as board:
-        work = _Work(plan, ledger, board, Place("ray"))
+        work = Work(plan, ledger, board, Place("ray"))
         work.run(RayEngine(f"{__name__}:ended", None), {"record": record})
     return work.result()
 
@@ -124,7 +124,7 @@ def test_parallel_cells_of_a_seed_start_with_the_longest(place, grid, tmp_path) 
     def order(recipe: Recipe) -> list[Cell]:
         plan = plan_study(recipe)
         with Board(plan.efforts, "accuracy", quiet=True) as board:
-            return list(_Work(plan, Ledger(tmp_path, {}), board, place).pending)
+            return list(Work(plan, Ledger(tmp_path, {}), board, place).pending)
 
     plan, cells = plan_study(recipe), order(recipe)
     limited = recipe.model_copy(update={"study": methods.model_copy(update={"max_minutes": 60})})
@@ -135,10 +135,10 @@ def test_parallel_cells_of_a_seed_start_with_the_longest(place, grid, tmp_path) 
         assert cells == list(plan.cells)
         return
     for budget in {cell.budget for cell in cells}:
-        place_of = {cell.method: cells.index(cell) for cell in cells if (cell.budget, cell.seed) == (budget, 0)}
+        place_of = {cell.variant: cells.index(cell) for cell in cells if (cell.budget, cell.seed) == (budget, 0)}
         assert sorted(place_of, key=place_of.__getitem__) == ["finetune", "distill", "probe", "tfidf"]
     largest = max(cell.budget for cell in cells)
-    assert (cells[0].method, cells[0].budget) == ("finetune", largest), "the teacher before the cell that waits for it"
+    assert (cells[0].variant, cells[0].budget) == ("finetune", largest), "the teacher before the cell that waits for it"
     assert plan.efforts[cells[-1]] == min(plan.efforts.values())
 
 
@@ -178,7 +178,7 @@ def test_workers_without_kit_end_the_study_with_the_reason(grid, monkeypatch) ->
     cluster(monkeypatch)
     with Board(plan.efforts, "accuracy", quiet=True) as board, pytest.raises(WorkerError) as caught:
         ledger = Ledger.start(Path(plan.recipe.runs) / "study", plan.recipe, plan.cells, plan.facts)
-        _Work(plan, ledger, board, Place("ray")).run(RayEngine("no_kit.here:run", None), {})
+        Work(plan, ledger, board, Place("ray")).run(RayEngine("no_kit.here:run", None), {})
     assert caught.value.message == "a Ray worker cannot start: ModuleNotFoundError: No module named 'no_kit'"
     assert not list(ledger.folder.glob("cells/*"))
 
@@ -193,7 +193,7 @@ def test_cells_request_gpu_shares_by_their_weights(grid) -> None:
         plan.model_bytes[checkpoint] = size
         shares[size] = plan.gpu_share(finetuned)
     assert shares == {90_000_000: 0.25, 440_000_000: 0.5, 1_300_000_000: 1.0}
-    configured = replace(plan, recipe=plan.recipe.model_copy(update={"study": StudySection(gpus=0.1)}))
+    configured = replace(plan, grid=Grid(plan.recipe.model_copy(update={"study": StudySection(gpus=0.1)})))
     assert (configured.gpu_share(finetuned), configured.gpu_share(Cell("tfidf", None, 10, 0))) == (0.1, 0)
 
 

@@ -1,0 +1,135 @@
+"""A study of variants: students of a named teacher, compression chains, cells without a source, undone steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kit.analysis.findings import Findings
+from kit.compression.gate import Gate
+from kit.recipe import Recipe
+from kit.recipe.load import load_recipe, validated
+from kit.records.record import Record
+from kit.studies.analyse import analyse
+from kit.studies.grid import Cell
+from kit.studies.ledger import Ledger
+from kit.studies.work import Study
+from kit.workflows.study import study
+
+VARIANTS = [
+    "tfidf",
+    {"name": "slow", "method": "finetune", "set": {"train.epochs": 3}},
+    {"name": "small student", "method": "distill", "of": "slow", "set": {"distill.student.layers": [0]}},
+    {"name": "half", "of": "slow", "steps": ["float16"]},
+    {"name": "tiny", "of": "small student", "steps": ["vocabulary", "float16"]},
+]
+
+
+def variants_recipe(recipe_file: Path, variants: list[object] = VARIANTS, **sections: object) -> Recipe:
+    overrides = ["study.budgets=[40]", "study.seeds=1", "data.budget=null", "distill.pool=40"]
+    content = load_recipe(recipe_file, overrides).model_dump()
+    content["study"] |= {"methods": load_recipe(recipe_file).study.methods, "variants": variants}
+    return validated(content | sections)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoint: Path) -> Study:
+    folder = tmp_path_factory.mktemp("variants")
+    path = folder / "recipe.yaml"
+    path.write_text(
+        f"task: classification\nruns: {folder / 'runs'}\n"
+        f"data: {{source: {reviews}, text: text, label: label, max_length: 32}}\n"
+        f"model: {{checkpoint: {tiny_checkpoint}}}\ntrain: {{epochs: 1, evaluations: 1, refit: false}}\n",
+        "utf-8",
+    )
+    return study(variants_recipe(path), engine="inline", quiet=True)
+
+
+@pytest.fixture(scope="module")
+def findings(done: Study) -> Findings:
+    return analyse(done.folder)
+
+
+def record_of(done: Study, variant: str) -> Record:
+    (outcome,) = [outcome for outcome in done.finished if outcome.cell.variant == variant]
+    record = done.ledger.record(outcome, whole=True)
+    assert record is not None
+    return record
+
+
+def test_every_variant_has_a_record_made_from_its_source(done: Study) -> None:
+    assert {outcome.cell.variant for outcome in done.finished} == {
+        "tfidf", "slow", "small student", "half", "tiny",
+    }  # fmt: skip
+    slow, student, half, tiny = (record_of(done, name) for name in ("slow", "small student", "half", "tiny"))
+    assert slow.recipe.train.epochs == 3
+    assert Path(str(student.recipe.distill.teacher)) == slow.folder
+    assert half.content.settings.compression is not None and half.content.settings.compression.source == slow.id
+    vocabulary = tiny.content.settings.compression
+    assert vocabulary is not None
+    middle = Record.read(tiny.folder.parent / vocabulary.source)
+    assert middle.content.settings.compression is not None
+    assert middle.content.settings.compression.source == student.id
+    assert half.content.model_bytes < 0.6 * slow.content.model_bytes
+
+
+def test_every_variant_is_timed_and_analysed(done: Study, findings: Findings) -> None:
+    series = {one.name: one for one in findings.series}
+    assert {name: (one.method, one.source, one.steps) for name, one in series.items()} == {
+        "tfidf": ("tfidf", "", ()),
+        "slow": ("finetune", "", ()),
+        "small student": ("distill", "slow", ()),
+        "half": ("finetune", "slow", ("float16",)),
+        "tiny": ("distill", "small student", ("vocabulary", "float16")),
+    }
+    assert all(one.speed is not None and one.model_bytes for one in series.values())
+
+
+def test_the_next_start_runs_nothing(done: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *_: pytest.fail("a cell was run again"))
+    again = study(done.ledger.recipe, name=done.folder.name, engine="inline", quiet=True)
+    assert {outcome.record for outcome in again.finished} == {outcome.record for outcome in done.finished}
+
+
+def test_cells_of_a_failed_source_are_skipped_with_the_reason(recipe_file: Path) -> None:
+    """The step from the vocabulary of a student fails with its teacher, two cells before."""
+    failing = {"name": "slow", "method": "finetune", "set": {"train.select": "best"}}
+    recipe = variants_recipe(recipe_file, [VARIANTS[0], failing, *VARIANTS[2:]])
+    content = recipe.model_dump()
+    content["data"]["validation"] = 0  # the best weights cannot be selected without validation examples
+    result = study(validated(content), engine="inline", quiet=True)
+    assert [outcome.cell.variant for outcome in result.finished] == ["tfidf"]
+    assert [outcome.cell.variant for outcome in result.failed] == ["slow"]
+    reasons = {outcome.cell.variant: outcome.error for outcome in result.skipped}
+    assert "slow" in reasons["small student"] and "which it is made from, failed" in reasons["small student"]
+    assert "small student" in reasons["tiny"] and "was skipped" in reasons["tiny"]
+    states = {row.series: row.state for row in analyse(result.folder).cells}
+    assert states == {
+        "tfidf": "finished", "slow": "failed", "small student": "skipped", "half": "skipped", "tiny": "skipped",
+    }  # fmt: skip
+
+
+def test_an_undone_step_leaves_the_model_it_was_applied_to(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.compression.gate.Judge.gate", lambda *_: Gate(None, 0.1, ("agrees on 10.0 %",)))
+    variants = ["finetune", {"name": "half", "of": "finetune", "steps": ["float16"]}]
+    result = study(variants_recipe(recipe_file, variants), engine="inline", quiet=True)
+    source, half = result.finished
+    assert half.cell.variant == "half" and half.record == source.record
+    assert half.undone == ("float16: agrees on 10.0 %",)
+    (row,) = [row for row in analyse(result.folder).cells if row.series == "half"]
+    assert row.undone == half.undone
+
+
+def test_studies_of_earlier_versions_are_read(done: Study, tmp_path: Path) -> None:
+    """They call a variant a method."""
+    cell = Cell("tfidf", None, 40, 0)
+    ledger = Ledger.start(tmp_path / "study", done.ledger.recipe, {cell: "key"}, done.ledger.content["data"])
+    (outcome,) = [outcome for outcome in done.finished if outcome.cell.variant == "tfidf"]
+    ledger.write(replace(outcome, cell=cell, key="key"))
+    for path in (tmp_path / "study").rglob("*.json"):
+        path.write_text(path.read_text("utf-8").replace('"variant"', '"method"'), "utf-8")
+    older = Ledger.load(tmp_path / "study")
+    assert older.cells == {cell: "key"}
+    assert older.outcome(cell, "key") == replace(outcome, cell=cell, key="key")
