@@ -25,21 +25,31 @@ def evaluate(
         Path | None,
         typer.Option(help="A checkpoint of COMET (.ckpt), to score translations with its own command as well."),
     ] = None,
+    per_class: Annotated[
+        bool,
+        typer.Option(
+            "--per-class", help="Also print precision, recall and F1 of each class, and the most frequent confusions."
+        ),
+    ] = False,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Load a run's model again, predict its test examples, and compare with the Record."""
     quiet_libraries()
+    from kit.cli.class_output import classes_json, print_classes
     from kit.workflows.evaluate import evaluate as run_evaluation
 
-    evaluation = run_evaluation(run, trust_remote_code=trust_remote_code, comet=comet)
+    evaluation = run_evaluation(run, trust_remote_code=trust_remote_code, comet=comet, per_class=per_class)
     if as_json:
         metrics = {name: [e.value, e.low, e.high] for name, e in evaluation.metrics.items()}
-        echo_json({"id": evaluation.record.id, "metrics": metrics, "largest_difference": evaluation.largest_difference})
+        content = {"id": evaluation.record.id, "metrics": metrics, "largest_difference": evaluation.largest_difference}
+        echo_json(content | (classes_json(evaluation) if per_class else {}))
         return
     baselines = evaluation.record.baselines
     rows = [(name, baselines.beside(name, estimate)) for name, estimate in evaluation.metrics.items()]
     print_table(["metric", "value [95 % interval]"], rows)
+    if per_class:
+        print_classes(evaluation)
     for note in evaluation.record.class_notes(evaluation.metrics):
         echo(note)
     count = evaluation.record.content.data.sizes.test

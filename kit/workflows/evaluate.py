@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from kit.errors import MAKE_AGAIN, DataError, RecipeError, RecordError, VerificationError
 from kit.measurement.intervals import Estimate
+from kit.measurement.per_class import ClassScores, Confusion, class_scores, confusions
 from kit.recipe.sections.data import TargetKind
 from kit.records.record import Record
 
@@ -22,20 +23,33 @@ _ROUNDING = 1e-6  # of a metric computed twice from the same numbers
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics computed again, and the largest difference of an output from the Record's, see `Task.differences`."""
+    """Metrics computed again, and the largest difference of an output from the Record's, see `Task.differences`.
+
+    Attributes:
+        record: Record of the run.
+        metrics: Metrics by name.
+        largest_difference: Largest difference of an output from the stored one.
+        classes: Results per class, lowest F1 first; empty unless requested.
+        confusions: Most frequent confusions first; empty unless requested, and with several labels per text.
+    """
 
     record: Record
     metrics: dict[str, Estimate]
     largest_difference: float
+    classes: list[ClassScores] = field(default_factory=list)
+    confusions: list[Confusion] = field(default_factory=list)
 
 
-def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path | None = None) -> Evaluation:
+def evaluate(
+    folder: str | Path, *, trust_remote_code: bool = False, comet: Path | None = None, per_class: bool = False
+) -> Evaluation:
     """Predict the test examples of a run again with its saved model, and compare with the stored predictions.
 
     Args:
         folder: Folder of the run.
         trust_remote_code: Allow the model to run code from its checkpoint.
         comet: A checkpoint of COMET for translations, which adds its score.
+        per_class: Also return results per class and confusions.
 
     Returns:
         The metrics, computed again, and the largest difference of an output.
@@ -45,7 +59,7 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path
         DataError: If the test examples changed.
         VerificationError: If a prediction differs from the stored one.
         ModelError: If COMET cannot be run.
-        RecipeError: If COMET is requested for a run that does not translate.
+        RecipeError: If COMET is requested for a run that does not translate, or results per class without classes.
     """
     from kit.models.load import load_predictor, require_labels
     from kit.tasks import task_for
@@ -53,6 +67,10 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path
     record = Record.load(folder)
     if comet is not None:
         _require_comet(record, comet)
+    if per_class and record.recipe.rules.targets is not TargetKind.LABELS:
+        raise RecipeError(
+            f"--per-class: {record.id} has no classes (its task is {record.recipe.task})", "omit --per-class"
+        )
     data = prepared_for(record)
     require_labels(record.model_folder, record.labels, record.backend)
     outputs = load_predictor(record.model_folder, trust_remote_code, record.backend).outputs(data.test.texts)
@@ -73,7 +91,15 @@ def evaluate(folder: str | Path, *, trust_remote_code: bool = False, comet: Path
         from kit.measurement.comet import comet as comet_of
 
         metrics["comet"] = comet_of([row[0] for row in data.test.texts], list(outputs), list(targets), comet)
-    return Evaluation(record, metrics, float(differences[worst]))
+    evaluation = Evaluation(record, metrics, float(differences[worst]))
+    if not per_class:
+        return evaluation
+    parts = task.measure.tally(outputs, targets)
+    return replace(
+        evaluation,
+        classes=class_scores(parts, record.labels),
+        confusions=[] if task.multi_label else confusions(parts, record.labels),
+    )
 
 
 def _require_comet(record: Record, checkpoint: Path) -> None:

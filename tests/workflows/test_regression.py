@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kit import Recipe, Record, evaluate, export, finetune, predict
+from kit.errors import RecipeError
 from kit.workflows.advise import advise
 from kit.workflows.compress import compress
 from kit.workflows.distill import distill
@@ -51,6 +52,11 @@ def test_a_model_learns_numbers_in_their_units(record: Record) -> None:
     assert evaluate(record.folder).metrics == record.metrics
     rows = dict(record.rows())
     assert "(median " in rows["r2"] and "mean " in rows["r2"]
+
+
+def test_results_per_class_are_refused(record: Record) -> None:
+    with pytest.raises(RecipeError, match=r"--per-class: .* has no classes"):
+        evaluate(record.folder, per_class=True)
 
 
 def test_a_model_that_learns_nothing_is_not_better_than_the_mean(content: dict[str, Any]) -> None:
