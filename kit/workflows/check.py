@@ -128,8 +128,11 @@ def _model_rows(request: Request) -> list[tuple[str, str]]:
 
 
 def _token_words(encoded: Encoded, what: str, recipe: Recipe) -> str:
+    lengths = f"mean {encoded.lengths.mean():.0f}, longest {encoded.lengths.max()}"
     cut = f"{percent(encoded.truncated.mean(), 1)} of the {what} are cut at {recipe.data.max_length}"
-    return f"mean {encoded.lengths.mean():.0f}, longest {encoded.lengths.max()}; {cut}"
+    if encoded.truncated.any():
+        return f"{lengths} after the cut; {cut} (data.max_length)"
+    return f"{lengths}; {cut}"
 
 
 def _code_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
