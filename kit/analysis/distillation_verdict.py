@@ -157,16 +157,10 @@ def judge(
         kinds["control"] = controls
     seeds = [seed_outputs.seed for seed_outputs in outputs_by_seed]
     points = {
-        kind: _point(kind, outputs, seeds, targets=targets, measure=measure, budget=budget)
+        kind: point_of(kind, outputs, seeds, targets=targets, measure=measure, budget=budget)
         for kind, outputs in kinds.items()
     }
     student, teacher = points["student"], points["teacher"]
-    retained = None
-    if min(teacher.estimate.value, percentile_interval(teacher.replicates)[0]) > _LEAST:
-        possible = np.clip(student.replicates, *metric_range(measure.main))
-        low, high = percentile_interval(possible / np.maximum(teacher.replicates, _LEAST))
-        value = student.estimate.value / teacher.estimate.value
-        retained = Estimate(value, min(low, value), max(high, value))
     control = points.get("control")
     gain = compare([("the student", student, "its control", control)])[0] if control else None
     return Verdict(
@@ -174,8 +168,8 @@ def judge(
         teacher=teacher.estimate,
         student=student.estimate,
         control=control.estimate if control else None,
-        retained=retained,
-        agreement=_agreement(outputs_by_seed, seeds, measure),
+        retained=retained_share(student, teacher),
+        agreement=agreement(outputs_by_seed, seeds, measure),
         gain=gain,
         seeds=len(outputs_by_seed),
         student_cost=costs[0],
@@ -208,7 +202,17 @@ def _smaller(share: float) -> str:
     return f"{percent(share - 1)} larger" if share > 1.005 else "as large"
 
 
-def _point(
+def retained_share(model: Point, reference: Point) -> Estimate | None:
+    """Return metric of a model / metric of the reference; None if the latter may be 0 or less."""
+    if min(reference.estimate.value, percentile_interval(reference.replicates)[0]) <= _LEAST:
+        return None
+    possible = np.clip(model.replicates, *metric_range(model.metric))
+    low, high = percentile_interval(possible / np.maximum(reference.replicates, _LEAST))
+    value = model.estimate.value / reference.estimate.value
+    return Estimate(value, min(low, value), max(high, value))
+
+
+def point_of(
     kind: str,
     outputs: list[np.ndarray],
     seeds: list[int],
@@ -216,6 +220,16 @@ def _point(
     measure: Measure,
     budget: int,
 ) -> Point:
+    """Return the point of one model per seed, from their outputs on the test examples.
+
+    Args:
+        kind: Name of the models, unique on the side of a comparison.
+        outputs: Outputs of each seed's model.
+        seeds: The seeds.
+        targets: Targets of the test examples, as `metric_samples` takes them.
+        measure: Metrics of the task.
+        budget: Number of labels.
+    """
     values, samples = metric_samples(outputs, targets, measure)
     runs = [
         Run(f"{kind} {seed}", seed, float(value), correct=measure.right(seed_outputs, targets), samples=sample)
@@ -224,10 +238,10 @@ def _point(
     return point(budget, runs, measure.main)
 
 
-def _agreement(outputs_by_seed: Sequence[SeedOutputs], seeds: list[int], measure: Measure) -> Estimate:
+def agreement(outputs_by_seed: Sequence[SeedOutputs], seeds: list[int], measure: Measure) -> Estimate:
     """Return the share of test examples with equal predictions, as the accuracy of a point."""
     same = [measure.same(seed_outputs.student, seed_outputs.teacher) for seed_outputs in outputs_by_seed]
     # Two labels per example, of which the right one means that the student agrees with the teacher.
     logits = [np.stack([~agrees, agrees], axis=1).astype(np.float64) for agrees in same]
     truth = np.ones(len(same[0]), np.int64)
-    return _point("agreement", logits, seeds, targets=truth, measure=LabelMeasure("accuracy"), budget=0).estimate
+    return point_of("agreement", logits, seeds, targets=truth, measure=LabelMeasure("accuracy"), budget=0).estimate

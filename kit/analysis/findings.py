@@ -10,6 +10,7 @@ from kit.analysis.comparison import Comparison
 from kit.analysis.curve import Fit
 from kit.analysis.points import Point
 from kit.analysis.pretraining_value import Transfer
+from kit.analysis.source_comparison import SourceComparison
 from kit.measurement.baselines import Baselines
 from kit.measurement.intervals import shown
 from kit.measurement.speed import Speed
@@ -114,6 +115,7 @@ class Findings:
         notes: Warnings that readers need to judge the numbers: few seeds, open cells, flagged seeds.
         comparisons: All pairs of series at the largest budget that they share, Holm-corrected together.
         worth: Worth of pretraining, per budget.
+        against_sources: Comparisons of compressed models and students with the series that they are made from.
         data: (name, value) rows about the data and their audit.
         environment: Versions and hardware.
         recipe: The YAML of the study's recipe.
@@ -146,6 +148,7 @@ class Findings:
     environment: dict[str, Any]
     recipe: str
     command: str
+    against_sources: tuple[SourceComparison, ...] = ()
     baselines: Baselines = field(default_factory=Baselines)
     class_notes: tuple[str, ...] = ()
     candidates: tuple[Series, ...] = ()

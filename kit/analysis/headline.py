@@ -12,9 +12,11 @@ from kit.analysis.frontier import weight
 from kit.analysis.points import Point, metric_of, point
 from kit.analysis.pretraining_value import Transfer
 from kit.analysis.significance import Judgement, Result, requirement
+from kit.analysis.source_comparison import SourceComparison
 from kit.analysis.wording import joined
 from kit.measurement.intervals import shown
 from kit.measurement.units import shown_difference
+from kit.runtime.quantities import percent
 
 FORM_NAMES = {
     "pow3": "power law with offset",
@@ -26,7 +28,11 @@ _NEXT = 2  # the headline predicts the metric at this multiple of the largest bu
 
 
 def headline(
-    series: Sequence[Series], comparisons: Sequence[Comparison], worth: Sequence[Transfer], metric: str
+    series: Sequence[Series],
+    comparisons: Sequence[Comparison],
+    worth: Sequence[Transfer],
+    metric: str,
+    against_sources: Sequence[SourceComparison] = (),
 ) -> tuple[str, ...]:
     """Return the headline of a report, most important sentence first.
 
@@ -48,6 +54,7 @@ def headline(
         *_small_budget(measured, largest, metric),
         *_more_labels(best, metric),
         *_worth(worth, series),
+        *_kept([one for one in against_sources if one.budget == largest], measured),
     ]
     return tuple(sentences)
 
@@ -158,6 +165,27 @@ def _worth(worth: Sequence[Transfer], series: Sequence[Series]) -> list[str]:
     text = f"From scratch it would take, to match {known[0].series}, {joined(parts)} labels"
     off = scratch_backtest(series)
     return [f"{text}; {off}." if off else f"{text}."]
+
+
+def _kept(against_sources: Sequence[SourceComparison], series: Sequence[Series]) -> list[str]:
+    """Return what each compressed model and student keeps of the model that it is made from."""
+    by_name = {one.name: one for one in series}
+    return [
+        f"{one.series} keeps {one.retained.format(percent=True)} of the {one.change.metric} of {one.source} at "
+        f"{one.budget:,} labels{_costs(by_name[one.series], by_name[one.source])}."
+        for one in against_sources
+        if one.retained is not None
+    ]
+
+
+def _costs(series: Series, source: Series) -> str:
+    """Return size and latency of a model as shares of those of its source, in words; empty if both are unknown."""
+    shares = []
+    if series.model_bytes and source.model_bytes:
+        shares.append(f"{percent(series.model_bytes / source.model_bytes)} of the size")
+    if series.speed is not None and source.speed is not None:
+        shares.append(f"{percent(series.speed.p50_ms / source.speed.p50_ms)} of the time per text")
+    return f", at {joined(shares)}" if shares else ""
 
 
 def scratch_backtest(series: Sequence[Series]) -> str:

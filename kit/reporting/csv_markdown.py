@@ -39,6 +39,11 @@ def markdown(findings: Findings) -> str:
             predictions.refusals(findings),
         ),
         *_section("Comparisons", result_tables.comparisons(findings)),
+        *(
+            _section("Compression and distillation", result_tables.source_comparisons(findings))
+            if findings.against_sources
+            else ()
+        ),
         *_section("Value of pretraining", result_tables.pretraining_value(findings)),
         *_section("Sizes", cost_tables.ladder(findings)),
         *_section("Cost", cost_tables.choices(findings), cost_tables.speeds(findings)),

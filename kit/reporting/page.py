@@ -106,6 +106,8 @@ def _sections(findings: Findings, drawn: set[str]) -> Iterator[Section]:
     )
     yield Section("predictions", "Predictions for more labels", tables=(*predicted, predictions.refusals(findings)))
     yield Section("comparisons", "Comparisons", tables=(result_tables.comparisons(findings),))
+    if findings.against_sources:
+        yield Section("sources", "Compression and distillation", tables=(result_tables.source_comparisons(findings),))
     yield Section("worth", "Value of pretraining", tables=(result_tables.pretraining_value(findings),))
     if "sizes" in drawn:
         yield _figure("sizes", "Size ladder", _SIZES_INTRO, drawn, cost_tables.ladder(findings))

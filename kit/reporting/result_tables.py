@@ -121,6 +121,35 @@ def _p_cell(comparison: Comparison, has_mcnemar: bool) -> TableCell:
     return TableCell(p_value(comparison.p_holm), ", ".join(note for note in notes if note), comparison.p_holm)
 
 
+def source_comparisons(findings: Findings) -> Table:
+    """Return what each compressed model and student keeps of the model that it is made from."""
+    rows = []
+    for compared in findings.against_sources:
+        retained, calibration = compared.retained, compared.calibration
+        rows.append(
+            (
+                text_cell(compared.series, f"{compared.undone} undone by the gate" if compared.undone else ""),
+                text_cell(compared.source),
+                TableCell(f"{compared.budget:,}", key=compared.budget),
+                TableCell(difference(findings.metric, compared.change.difference), compared.change.judgement.words),
+                EMPTY if retained is None else TableCell(retained.format(percent=True), key=retained.value),
+                TableCell(compared.agreement.format(percent=True), key=compared.agreement.value),
+                EMPTY if calibration is None else TableCell(difference("ece", calibration), key=calibration.value),
+                TableCell(str(compared.seeds), key=compared.seeds),
+            )
+        )
+    caption = (
+        "Compressed models and students against the models that they are made from, on the same test examples and "
+        "seeds: change of the metric, retained share of it, test examples with the same prediction, and change of the "
+        "expected calibration error. Where the gate undid steps, the cell has the model without them."
+    )
+    names = (
+        "Variant", "Made from", "Labels#", "Change#", "Retained#", "Same predictions#", "Calibration error#",
+        "Paired seeds#",
+    )  # fmt: skip
+    return Table(caption, columns(*names), tuple(rows))
+
+
 def pretraining_value(findings: Findings) -> Table:
     """Return how many times as many labels training from scratch needs to match each pretrained method."""
     rows = []

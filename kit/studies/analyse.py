@@ -17,15 +17,16 @@ from kit.analysis.frontier import frontier
 from kit.analysis.headline import headline
 from kit.analysis.points import Point, Run, errors, metric_samples, point
 from kit.analysis.pretraining_value import Transfer, effective_data
+from kit.analysis.source_comparison import SourceComparison
 from kit.errors import RecordError
 from kit.measurement.measure import LabelMeasure, Measure
 from kit.recipe.load import recipe_to_yaml
-from kit.records.content import RecordedData
 from kit.records.record import Record
 from kit.studies.derived_runs import step_words, with_candidates
-from kit.studies.grid import Cell, Grid
+from kit.studies.grid import Cell, Grid, series_names
 from kit.studies.ledger import Ledger, Outcome
-from kit.studies.notes import study_notes
+from kit.studies.notes import data_rows, study_notes
+from kit.studies.source_comparisons import compare_with_sources
 from kit.tasks import Task, task_for
 
 _PRETRAINED = ("finetune", "lora", "probe")
@@ -61,6 +62,7 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
     comparisons = all_pairs([(one.name, one.points) for one in series])
     worth = _worth(series)
     cells = _cell_rows(ledger, outcomes, {one.cell: one for one in finished}, runs)
+    against_sources = _against_sources(ledger, finished, outcomes, targets=targets, measure=measure)
     candidates: tuple[Series, ...] = ()
     no_latency = ""
     if derived:
@@ -74,14 +76,15 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
         labels=record.labels,
         training_examples=int(ledger.content["data"]["training_examples"]),
         test_examples=len(targets),
-        answer=headline(series, comparisons, worth, measure.main),
+        answer=headline(series, comparisons, worth, measure.main, against_sources),
         notes=tuple(study_notes(ledger, cells, series, [one.record for one in finished])),
         series=series,
         comparisons=comparisons,
         worth=worth,
+        against_sources=against_sources,
         frontier=frontier(series),
         cells=cells,
-        data=tuple(_data_rows(ledger, record.content.data)),
+        data=tuple(data_rows(ledger, record.content.data)),
         environment=dict(record.content.provenance),
         recipe=recipe_to_yaml(ledger.recipe),
         command=f"kit study RECIPE --set study.name={ledger.folder.name}   # RECIPE: the recipe below, in a file",
@@ -234,19 +237,6 @@ def _points(cells: Sequence[Cell], runs: Mapping[Cell, Run], metric: str) -> tup
     return tuple(point(budget, [runs[c] for c in cells if c.budget == budget], metric) for budget in budgets)
 
 
-def series_names(cells: Sequence[Cell]) -> dict[tuple[str, str | None], str]:
-    """Return the names of series: the variant, and the checkpoint if the study has several; short names if unique."""
-    checkpoints = list(dict.fromkeys(cell.checkpoint for cell in cells if cell.checkpoint))
-    short = {name: name.removesuffix(":model").rstrip("/").split("/")[-1] for name in checkpoints}
-    if len(set(short.values())) < len(short):
-        short = {name: name for name in checkpoints}
-    names = {}
-    for variant, checkpoint in dict.fromkeys(cell.series for cell in cells):
-        shown = len(checkpoints) > 1 and checkpoint is not None
-        names[variant, checkpoint] = f"{variant} {short[checkpoint]}" if shown and checkpoint else variant
-    return names
-
-
 def _fit(points: Sequence[Point]) -> tuple[Fit | None, str]:
     values, replicates = errors(points)
     try:
@@ -263,6 +253,25 @@ def _worth(series: Sequence[Series]) -> tuple[Transfer, ...]:
         if one.method in _PRETRAINED and control is not None:
             worth += effective_data(one.name, one.points, control.points, control.fit)
     return tuple(worth)
+
+
+def _against_sources(
+    ledger: Ledger,
+    finished: Sequence[_Finished],
+    outcomes: Mapping[Cell, Outcome | None],
+    targets: np.ndarray,
+    measure: Measure,
+) -> tuple[SourceComparison, ...]:
+    return tuple(
+        compare_with_sources(
+            Grid(ledger.recipe),
+            {one.cell: one.outputs for one in finished},
+            {cell: outcome.undone for cell, outcome in outcomes.items() if outcome is not None},
+            series_names(list(ledger.cells)),
+            targets=targets,
+            measure=measure,
+        )
+    )
 
 
 def _cell_rows(
@@ -295,19 +304,3 @@ def _cell_rows(
 def _diagnosis(run: Run) -> str:
     outcome = fitness(run.verdict)
     return run.line if outcome == "unknown" else f"{outcome}: {run.line}"
-
-
-def _data_rows(ledger: Ledger, first: RecordedData) -> list[tuple[str, str]]:
-    data, audit = ledger.content["data"], first.audit
-    rows = [
-        ("data", data["description"]),
-        ("training examples to buy labels from", f"{data['training_examples']:,}"),
-        ("test examples", f"{data['test_examples']:,}"),
-        ("dropped from train: also in test", f"{audit.leaked:,}"),
-        ("dropped from train: repetitions", f"{audit.duplicates_train + audit.conflicting_train:,}"),
-        ("fingerprint of train (sha256)", data["fingerprints"]["train"]),
-        ("fingerprint of test (sha256)", data["fingerprints"]["test"]),
-    ]
-    if first.revision:
-        rows.append(("revision", first.revision))
-    return rows

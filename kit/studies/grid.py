@@ -179,6 +179,19 @@ def plan_cells(grid: Grid, available: int, smallest: int) -> list[Cell]:
     return [cell for _, cell in sorted(cells, key=lambda item: item[0])]
 
 
+def series_names(cells: Sequence[Cell]) -> dict[Series, str]:
+    """Return the names of series: the variant, and the checkpoint if the study has several; short names if unique."""
+    checkpoints = list(dict.fromkeys(cell.checkpoint for cell in cells if cell.checkpoint))
+    short = {name: name.removesuffix(":model").rstrip("/").split("/")[-1] for name in checkpoints}
+    if len(set(short.values())) < len(short):
+        short = {name: name for name in checkpoints}
+    names = {}
+    for variant, checkpoint in dict.fromkeys(cell.series for cell in cells):
+        shown = len(checkpoints) > 1 and checkpoint is not None
+        names[variant, checkpoint] = f"{variant} {short[checkpoint]}" if shown and checkpoint else variant
+    return names
+
+
 def cell_keys(grid: Grid, cells: Sequence[Cell], prints: Mapping[str | None, str]) -> dict[Cell, str]:
     """Return a hash of the inputs of each cell.
 

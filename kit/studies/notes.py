@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kit.analysis.findings import CellRow, Series
 from kit.measurement.speed import SPEED_FILE
+from kit.records.content import RecordedData
 from kit.records.record import Record
 from kit.runtime.quantities import percent
 from kit.studies.grid import SEEDS as FEW_SEEDS
@@ -94,3 +95,20 @@ def _data_notes(ledger: Ledger, records: Sequence[Record]) -> list[str]:
         if cut > 0.01:
             notes.append(f"{percent(cut, 1)} of the {texts} are longer than data.max_length and are cut.")
     return notes
+
+
+def data_rows(ledger: Ledger, first: RecordedData) -> list[tuple[str, str]]:
+    """Return (name, value) rows about the data and their audit, from the Record of any cell."""
+    data, audit = ledger.content["data"], first.audit
+    rows = [
+        ("data", data["description"]),
+        ("training examples to buy labels from", f"{data['training_examples']:,}"),
+        ("test examples", f"{data['test_examples']:,}"),
+        ("dropped from train: also in test", f"{audit.leaked:,}"),
+        ("dropped from train: repetitions", f"{audit.duplicates_train + audit.conflicting_train:,}"),
+        ("fingerprint of train (sha256)", data["fingerprints"]["train"]),
+        ("fingerprint of test (sha256)", data["fingerprints"]["test"]),
+    ]
+    if first.revision:
+        rows.append(("revision", first.revision))
+    return rows

@@ -13,8 +13,8 @@ import pytest
 from kit.errors import RecordError
 from kit.records.record import Record
 from kit.runs.execute import finetune
-from kit.studies.analyse import analyse, series_names
-from kit.studies.grid import Cell
+from kit.studies.analyse import analyse
+from kit.studies.grid import Cell, series_names
 from kit.studies.ledger import Ledger
 from tests.conftest import Kit
 

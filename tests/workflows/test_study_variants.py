@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from kit.analysis.findings import Findings
@@ -12,6 +14,8 @@ from kit.compression.gate import Gate
 from kit.recipe import Recipe
 from kit.recipe.load import load_recipe, validated
 from kit.records.record import Record
+from kit.reporting.csv_markdown import markdown
+from kit.reporting.page import page
 from kit.studies.analyse import analyse
 from kit.studies.grid import Cell
 from kit.studies.ledger import Ledger
@@ -87,6 +91,31 @@ def test_every_variant_is_timed_and_analysed(done: Study, findings: Findings) ->
     assert all(one.speed is not None and one.model_bytes for one in series.values())
 
 
+def test_comparisons_with_sources_equal_independent_numbers(done: Study, findings: Findings) -> None:
+    compared = {(one.series, one.source): one for one in findings.against_sources}
+    assert set(compared) == {("small student", "slow"), ("half", "slow"), ("tiny", "small student")}
+    for (name, source), one in compared.items():
+        logits, shares = [], []
+        for variant in (name, source):
+            table = pq.read_table(record_of(done, variant).folder / "predictions.parquet").to_pydict()
+            labels = record_of(done, variant).labels
+            truth = np.array([labels.index(row[0] if isinstance(row, list) else row) for row in table["labels"]])
+            logits.append(np.array(table["logits"]))
+            shares.append(np.mean(logits[-1].argmax(1) == truth))
+        assert one.change.difference.value == pytest.approx(shares[0] - shares[1])
+        assert one.retained is not None and one.retained.value == pytest.approx(shares[0] / shares[1])
+        assert one.agreement.value == pytest.approx(np.mean(logits[0].argmax(1) == logits[1].argmax(1)))
+        assert one.calibration is not None and one.calibration.low <= one.calibration.value <= one.calibration.high
+        assert (one.budget, one.seeds, one.undone) == (40, 1, 0)
+    assert any(sentence.startswith("half keeps ") and "of the size" in sentence for sentence in findings.answer)
+
+
+def test_the_report_has_the_comparisons_with_sources(done: Study, findings: Findings) -> None:
+    text = markdown(findings)
+    assert "## Compression and distillation" in text and "| half | slow | 40 |" in text
+    assert "Compression and distillation" in page(findings)
+
+
 def test_the_next_start_runs_nothing(done: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kit.runs.write_record._fit_and_write", lambda *_: pytest.fail("a cell was run again"))
     again = study(done.ledger.recipe, name=done.folder.name, engine="inline", quiet=True)
@@ -120,6 +149,8 @@ def test_an_undone_step_leaves_the_model_it_was_applied_to(recipe_file: Path, mo
     assert half.undone == ("float16: agrees on 10.0 %",)
     (row,) = [row for row in analyse(result.folder).cells if row.series == "half"]
     assert row.undone == half.undone
+    (compared,) = analyse(result.folder).against_sources
+    assert (compared.undone, compared.agreement.value) == (1, 1.0)
 
 
 def test_studies_of_earlier_versions_are_read(done: Study, tmp_path: Path) -> None:
