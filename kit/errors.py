@@ -78,6 +78,10 @@ class WriteError(OutputError):
     exit_code = 1
 
 
+class StudyChoiceError(KitError):
+    """A study has no model that meets the user's request."""
+
+
 class SystemRefusalError(KitError):
     """The operating system refuses to read or write, and no other class fits better."""
 

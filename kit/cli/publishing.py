@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,12 @@ from kit.cli.options import AsJson
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
 
+if TYPE_CHECKING:
+    from kit.analysis.advice_options import Wish
+
 
 def export(  # noqa: PLR0913, PLR0917
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, or of a study.")],
     to: Annotated[Path | None, typer.Option("--to", help="Folder to write.")] = None,
     formats: Annotated[
         str | None,
@@ -38,10 +41,29 @@ def export(  # noqa: PLR0913, PLR0917
         ),
     ] = False,
     speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure speed for the model card.")] = True,
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="Of a study: the variant to export, as the report names it.")
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option("--budget", min=1, help="Of a study: labels of the variant. Default: the most.")
+    ] = None,
+    metric_target: Annotated[
+        float | None, typer.Option("--target", help="Of a study: least value of the metric, as for kit advise.")
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option("--max-latency-ms", min=0, help="Of a study: largest median time per text.")
+    ] = None,
+    max_size_mb: Annotated[
+        float | None, typer.Option("--max-size-mb", min=0, help="Of a study: largest size of the saved model.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export a run's model with verified predictions and a model card; push it to the Hub."""
+    """Export a model with verified predictions and a model card, and push it to the Hub.
+
+    Of a study, it is the model that `kit advise` chooses with the same options, or that of --variant.
+    """
     quiet_libraries()
+    from kit.analysis.advice_options import Wish
     from kit.errors import RecipeError
     from kit.publishing.hub_push import Target
     from kit.workflows.export import export as run_export
@@ -56,6 +78,8 @@ def export(  # noqa: PLR0913, PLR0917
         if push is None
         else Target(push, private, revision, message=message, pull_request=pull_request, overwrite=overwrite)
     )
+    wish = Wish(metric_target, max_latency_ms=max_latency_ms, max_size_bytes=max_size_mb and 1e6 * max_size_mb)
+    run, chosen = _chosen(run, wish, variant, budget)
     done = run_export(
         run,
         formats=names,
@@ -64,6 +88,7 @@ def export(  # noqa: PLR0913, PLR0917
         overwrite=overwrite,
         with_code=with_code,
         speed=speed,
+        chosen=chosen,
         say=lambda line: echo(line, err=True),
     )
     if not as_json:
@@ -79,3 +104,23 @@ def export(  # noqa: PLR0913, PLR0917
         "address": done.pushed and done.pushed.address,
     }
     echo_json(result)
+
+
+def _chosen(folder: Path, wish: Wish, variant: str | None, budget: int | None) -> tuple[Path, tuple[str, ...]]:
+    """Return the run to export and the lines on its choice; without a study, the folder."""
+    from kit.analysis.advice_options import Wish
+    from kit.errors import RecipeError
+    from kit.studies.ledger import STUDY_FILE
+    from kit.workflows.choose import choose_run
+
+    if (folder / STUDY_FILE).is_file():
+        choice = choose_run(folder, wish, variant=variant, budget=budget)
+        for line in choice.lines:
+            echo(line, err=True)
+        return choice.run, choice.lines
+    if wish != Wish() or variant is not None or budget is not None:
+        raise RecipeError(
+            f"{folder} is not a study, to which --variant, --budget, --target and the limits belong",
+            "pass the folder of a study, such as runs/study-sentiment",
+        )
+    return folder, ()

@@ -37,6 +37,7 @@ def model_card(record: Record, facts: CardFacts) -> str:
         "## Results",
         *_results(record, text),
         *_history(facts),
+        *_choice(facts),
         *(_speed(facts) if facts.speeds else []),
         "## Verification",
         _verification(facts),
@@ -95,6 +96,13 @@ def _history(facts: CardFacts) -> list[str]:
     if not facts.history:
         return []
     return ["Distillation and compression:", "\n".join(f"- {inline(line)}" for line in facts.history)]
+
+
+def _choice(facts: CardFacts) -> list[str]:
+    """Return the study that chose the model; empty for a model that no study chose."""
+    if not facts.chosen:
+        return []
+    return ["Choice:", "\n".join(f"- {inline(line)}" for line in facts.chosen)]
 
 
 def _speed(facts: CardFacts) -> list[str]:

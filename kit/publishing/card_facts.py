@@ -51,6 +51,7 @@ class CardFacts:
         data_licence: Licence of the data.
         languages: Language codes of the texts.
         reproduction: Recipes and commands that repeat the run.
+        chosen: The study that chose the model, and the models that it was compared with, one line each.
     """
 
     name: str
@@ -68,3 +69,4 @@ class CardFacts:
     data_licence: str | None = None
     languages: Sequence[str] = field(default_factory=tuple)
     reproduction: Reproduction | None = None
+    chosen: Sequence[str] = ()

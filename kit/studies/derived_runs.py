@@ -87,8 +87,10 @@ def derived_runs(runs: Path, roots: Sequence[Record], truth: Predictions) -> lis
     root_ids = {record.id for record in roots}
     tested = {record.content.data.fingerprints.get("test") for record in roots}
     others = {record.id: record for record in list_records(runs)[0] if record.id not in root_ids}
-    derived = []
+    derived, steps = [], _between(roots, others)
     for record in others.values():
+        if record.id in steps:
+            continue
         try:
             origin = _origin(record, others, root_ids)
             if origin is None or record.content.data.fingerprints.get("test") not in tested:
@@ -100,6 +102,17 @@ def derived_runs(runs: Path, roots: Sequence[Record], truth: Predictions) -> lis
         if predictions.ids.tolist() == truth.ids.tolist() and predictions.labels == truth.labels:
             derived.append(Derived(record, *origin, predictions.outputs))
     return derived
+
+
+def _between(roots: Sequence[Record], others: Mapping[str, Record]) -> set[str]:
+    """Return the Records of the steps of the study's own compression chains, before their last step."""
+    between: set[str] = set()
+    for root in roots:
+        compression = root.content.settings.compression
+        while compression is not None and compression.source in others and compression.source not in between:
+            between.add(compression.source)
+            compression = others[compression.source].content.settings.compression
+    return between
 
 
 def _origin(record: Record, others: Mapping[str, Record], root_ids: set[str]) -> tuple[str, tuple[str, ...]] | None:

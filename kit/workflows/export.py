@@ -61,7 +61,7 @@ class Exported:
         return lines
 
 
-def export(
+def export(  # noqa: PLR0913
     run: str | Path,
     *,
     formats: Sequence[str] = (),
@@ -70,6 +70,7 @@ def export(
     overwrite: bool = False,
     with_code: bool = False,
     speed: bool = True,
+    chosen: Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> Exported:
     """Export a run in one or several formats, verify each format, and push the folder if there is a target.
@@ -82,6 +83,7 @@ def export(
         overwrite: Whether to replace a folder that kit did not export.
         with_code: Whether to add the Python module that transformers needs for an architecture of kit.
         speed: Whether to measure speed for the card.
+        chosen: Lines for the card on the study that chose the run.
         say: Called with a line about each stage.
 
     Returns:
@@ -94,7 +96,6 @@ def export(
     from kit.publishing.formats import plan_formats
     from kit.publishing.hub_push import push, require_target
     from kit.publishing.reuse import cached_export, find_proven, request_of
-    from kit.workflows.evaluate import prepared_for, require_metrics, require_same_data
     from kit.workflows.export_card import history
 
     if to is None and target is None:
@@ -107,12 +108,11 @@ def export(
     place = None if to is None else _place(Path(to), overwrite, record)
     if target is not None:
         require_target(target)
-    data = prepared_for(record)
-    require_same_data(record, data)
-    require_metrics(record, data)
+    data = _same_data(record)
     with cached_export(record) if place is None else nullcontext(place) as final:
         name = target.name if target else final.name
-        order = _Order(planned, name, speed, request_of(record, planned, name, speed, history(record)))
+        request = request_of(record, planned, name, speed, [*chosen, *history(record)])
+        order = _Order(planned, name, speed, tuple(chosen), request=request)
         proofs = find_proven(final, order.request)
         if proofs is None:
             with _draft(final.parent, record) as draft:
@@ -130,6 +130,16 @@ def export(
         if place is None:
             shutil.rmtree(final)
     return Exported(record, place, size, proofs, pushed)
+
+
+def _same_data(record: Record) -> Prepared:
+    """Return the data of a run. Raise an error if they or the metrics have changed since."""
+    from kit.workflows.evaluate import prepared_for, require_metrics, require_same_data
+
+    data = prepared_for(record)
+    require_same_data(record, data)
+    require_metrics(record, data)
+    return data
 
 
 def _place(to: Path, overwrite: bool, record: Record) -> Path:
@@ -171,12 +181,14 @@ class _Order:
         formats: Formats of the model.
         name: Name of the repository or folder, for the card.
         speed: Measure the speed for the card.
+        chosen: Lines for the card on the study that chose the run.
         request: Hash of everything that the exported folder depends on.
     """
 
     formats: list[Format]
     name: str
     speed: bool
+    chosen: tuple[str, ...]
     request: str
 
 
@@ -200,6 +212,7 @@ def _write(record: Record, order: _Order, draft: Path, data: Prepared, say: Call
     facts = replace(
         card_facts(record, written.first, data, name=order.name, recipe=recipe, formats=written.formats),
         reproduction=reproduction_of(written.first),
+        chosen=order.chosen,
         speeds=speed_section.rows,
         speed_notes=speed_section.notes,
     )

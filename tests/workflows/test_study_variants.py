@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from kit.analysis.advice_options import Wish
 from kit.analysis.findings import Findings
 from kit.compression.gate import Gate
 from kit.recipe import Recipe
@@ -20,6 +23,8 @@ from kit.studies.analyse import analyse
 from kit.studies.grid import Cell
 from kit.studies.ledger import Ledger
 from kit.studies.work import Study
+from kit.workflows.advise import advise
+from kit.workflows.choose import choose_run
 from kit.workflows.study import study
 
 VARIANTS = [
@@ -114,6 +119,50 @@ def test_the_report_has_the_comparisons_with_sources(done: Study, findings: Find
     text = markdown(findings)
     assert "## Compression and distillation" in text and "| half | slow | 40 |" in text
     assert "Compression and distillation" in page(findings)
+
+
+def test_a_named_variant_is_exported_with_its_study_on_the_card(done: Study, kit, tmp_path: Path) -> None:
+    exported = kit("export", done.folder, "--variant", "half", "--to", tmp_path / "out", "--no-speed", "--with-code")
+    assert exported.code == 0, exported.err
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert f"chosen in the study {done.folder.name}" in card.replace("\\", "")
+    assert "compared with slow with 40 labels" in card
+    assert json.loads((tmp_path / "out" / "kit.json").read_text("utf-8"))["record"] == record_of(done, "half").id
+
+
+def test_the_choice_of_the_advice_is_the_run_to_export(done: Study) -> None:
+    wish = Wish(max_size_bytes=1.01 * record_of(done, "half").content.model_bytes)
+    choice = choose_run(done.folder, wish)
+    advice = advise(done.folder, max_size_mb=wish.max_size_bytes / 1e6)
+    assert advice.choice is not None
+    assert choice.run == record_of(done, advice.choice.series).folder
+    assert choice.lines[0].startswith(f"chosen in the study {done.folder.name}")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--variant", "haf"], "--variant: the study has no variant haf\n  did you mean half?"),
+        (["--variant", "half", "--budget", 50], "--budget: half has no cells with 50 labels\n  its budgets are 40"),
+        (["--target", 1.0, "--max-size-mb", 0.001], "no model of the study meets the target and the limits"),
+    ],
+)
+def test_choices_that_a_study_does_not_have_are_refused(done: Study, kit, tmp_path: Path, options, message) -> None:
+    refused = kit("export", done.folder, "--to", tmp_path / "out", *options)
+    assert refused.code == 2 and message in refused.err
+
+
+def test_options_of_studies_are_refused_for_a_run(done: Study, kit, tmp_path: Path) -> None:
+    refused = kit("export", record_of(done, "half").folder, "--to", tmp_path / "out", "--variant", "half")
+    assert refused.code == 2 and "is not a study, to which --variant" in refused.err
+
+
+def test_a_cell_without_a_model_says_how_to_keep_it(done: Study, tmp_path: Path, kit) -> None:
+    shutil.copytree(done.folder.parent, tmp_path / "runs")
+    shutil.rmtree(tmp_path / "runs" / record_of(done, "half").id / "model")
+    refused = kit("export", tmp_path / "runs" / done.folder.name, "--variant", "half", "--to", tmp_path / "out")
+    assert refused.code == 2 and "kept no model" in refused.err
+    assert "study.keep_models=true" in refused.err
 
 
 def test_the_next_start_runs_nothing(done: Study, monkeypatch: pytest.MonkeyPatch) -> None:
