@@ -28,6 +28,7 @@ def study_notes(
         *_cell_notes(cells),
         *(f"{line}." for line in ledger.damage),
         *_seed_notes(cells, series),
+        *_same_runs(series),
         *_baseline_notes(series, records[0]),
         *_speed_notes(ledger, series),
         *_data_notes(ledger, records),
@@ -55,6 +56,19 @@ def _seed_notes(cells: Sequence[CellRow], series: Sequence[Series]) -> list[str]
     if flagged:
         shown = ", ".join(flagged[:6]) + (f" and {len(flagged) - 6} more" if len(flagged) > 6 else "")
         notes.append(f"Flagged as failed to train, but part of the means: {shown}.")
+    return notes
+
+
+def _same_runs(series: Sequence[Series]) -> list[str]:
+    """Return a note for each series that has the same runs as a series before it."""
+    first: dict[tuple[str, ...], str] = {}
+    notes = []
+    for one in series:
+        runs = tuple(sorted(run.record for measured in one.points for run in measured.runs))
+        if runs in first:
+            why = "the gate undid its steps" if one.steps else "its keys have the values that are the default here"
+            notes.append(f"{one.name} has the same runs as {first[runs]}: {why}.")
+        first.setdefault(runs, one.name)
     return notes
 
 

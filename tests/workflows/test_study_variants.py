@@ -200,6 +200,15 @@ def test_an_undone_step_leaves_the_model_it_was_applied_to(recipe_file: Path, mo
     assert row.undone == half.undone
     (compared,) = analyse(result.folder).against_sources
     assert (compared.undone, compared.agreement.value) == (1, 1.0)
+    assert "half has the same runs as finetune: the gate undid its steps." in analyse(result.folder).notes
+
+
+def test_variants_whose_keys_are_the_defaults_are_noted(recipe_file: Path) -> None:
+    """On small budgets, embeddings are frozen by default."""
+    variants = ["finetune", {"name": "frozen", "method": "finetune", "set": {"train.freeze_embeddings": True}}]
+    result = study(variants_recipe(recipe_file, variants), engine="inline", quiet=True)
+    note = "frozen has the same runs as finetune: its keys have the values that are the default here."
+    assert note in analyse(result.folder).notes
 
 
 def test_studies_of_earlier_versions_are_read(done: Study, tmp_path: Path) -> None:
