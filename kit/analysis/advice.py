@@ -10,6 +10,7 @@ import numpy as np
 from kit.analysis.advice_options import (
     Option,
     Wish,
+    best_by_labels,
     breaks,
     cheapest_line,
     describe,
@@ -53,6 +54,9 @@ class Advice:
         contenders: Options that win in the most resamples.
         commands: Commands to try if nothing meets the wish, or if the choice is unsure and a better option exceeds the
             limits.
+        by_labels: The measured option with the highest metric within the limits, for each number of labels that can be
+            bought.
+        metric: Name of the main metric.
         unfinished: Number of finished cells in words; empty if no cell is open.
         lines: The whole advice in sentences.
     """
@@ -65,6 +69,8 @@ class Advice:
     decided: bool = False
     contenders: tuple[Contender, ...] = ()
     commands: tuple[str, ...] = ()
+    by_labels: tuple[tuple[int, Option], ...] = ()
+    metric: str = ""
     unfinished: str = ""
     lines: tuple[str, ...] = ()
 
@@ -97,7 +103,7 @@ def advise(findings: Findings, wish: Wish) -> Advice:
     lines += [f"to try: {command}" for command in advice.commands]
     lines = [*_needs_no_model(findings, wish), *_framed(lines, advice, findings), *latency_lines(findings)]
     lines += findings.class_notes
-    return replace(advice, lines=tuple(lines))
+    return replace(advice, by_labels=best_by_labels(options), metric=findings.metric, lines=tuple(lines))
 
 
 def _first_choice(order: Sequence[Option], excluded: tuple[tuple[str, str], ...], findings: Findings) -> Advice:

@@ -202,6 +202,22 @@ def ranked(options: Sequence[Option], wish: Wish) -> list[Option]:
     )
 
 
+def best_by_labels(options: Sequence[Option]) -> tuple[tuple[int, Option], ...]:
+    """Return the measured option with the highest metric for each number of labels that can be bought.
+
+    An option may need fewer labels. Options of equal metric are ordered by labels, latency and size.
+
+    Args:
+        options: Options within the limits.
+
+    Returns:
+        Number of labels and option, for each measured budget.
+    """
+    measured = ranked([option for option in options if option.measured], Wish())
+    budgets = sorted({option.labels for option in measured})
+    return tuple((budget, next(o for o in measured if o.labels <= budget)) for budget in budgets)
+
+
 def named(option: Option) -> str:
     """Return the name of an option: `finetune with 80 labels`."""
     return f"{option.series} with {option.labels:,} labels"

@@ -11,7 +11,7 @@ import typer
 
 from kit.cli.errors import located
 from kit.cli.options import AsJson, Overrides, RecipePath, StudyFolder
-from kit.cli.study_output import print_estimates, print_study
+from kit.cli.study_output import print_by_labels, print_estimates, print_study
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
 
@@ -137,5 +137,6 @@ def advise(
     else:
         for line in advice.lines:
             echo(line)
+        print_by_labels(advice, label_cost)
     if advice.choice is None:
         raise typer.Exit(1)

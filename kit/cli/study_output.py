@@ -1,4 +1,4 @@
-"""Output of `kit study`: estimates of a dry run, and means by series and budget."""
+"""Output of `kit study` and `kit advise`: estimates, means, and the choice by number of labels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from kit.cli.tables import baseline_scores, print_table, warn
+from kit.measurement.intervals import shown
 from kit.measurement.units import shown_value
 from kit.runtime.console import echo, echo_json
+from kit.runtime.quantities import megabytes, percent
 
 if TYPE_CHECKING:
+    from kit.analysis.advice import Advice
     from kit.measurement.durations import Span
     from kit.records.record import Record
     from kit.studies.grid import Cell, Series
@@ -26,7 +29,7 @@ def print_estimates(seconds: Mapping[Cell, Span], finished: Set[Cell], workers: 
     for cell in sorted(seconds.keys() - finished, key=lambda cell: (cell.variant, cell.checkpoint or "", cell.budget)):
         rows.setdefault((cell.series, cell.budget), []).append(cell)
     print_table(
-        ["method", "checkpoint", "budget", "cells", "a cell", "together"],
+        ["variant", "checkpoint", "budget", "cells", "a cell", "together"],
         [
             (
                 series[0],
@@ -114,3 +117,26 @@ def _print_means(metric: str, values: Mapping[Cell, float], first: Record | None
         if metric in baseline:
             rows.append((name, *(shown_value(metric, baseline[metric]) for _ in budgets)))
     print_table([f"{metric}, mean (seeds)", *map(str, budgets)], rows)
+
+
+def print_by_labels(advice: Advice, label_cost: float | None) -> None:
+    """Print the best measured option within the limits for each number of labels that can be bought."""
+    if len(advice.by_labels) < 2:
+        return
+    columns = ["if you can buy", "choose", advice.metric, "reaches the target", "per text", "size"]
+    rows: list[tuple[str, ...]] = []
+    for labels, option in advice.by_labels:
+        cost = "" if label_cost is None else f" ({labels * label_cost:,.2f})"
+        rows.append(
+            (
+                f"{labels:,} labels{cost}",
+                f"{option.series} with {option.labels:,} labels",
+                shown(advice.metric, option.metric),
+                "-" if option.probability is None else f"{percent(option.probability)} of the resamples",
+                "-" if option.latency_ms is None else f"{option.latency_ms:.3g} ms",
+                "-" if option.model_bytes is None else megabytes(option.model_bytes),
+            )
+        )
+    if all(option.probability is None for _, option in advice.by_labels):
+        columns, rows = [*columns[:3], *columns[4:]], [(*row[:3], *row[4:]) for row in rows]
+    print_table(columns, rows)

@@ -90,7 +90,7 @@ def opening_lines(plan: Plan, folder: Path, finished: int) -> list[str]:
 
 def _few_seeds_line(fewest: int) -> str:
     advice = f"(study.seeds; {FEW_SEEDS} or more are usual)"
-    cell = "per method, checkpoint and budget"
+    cell = "per variant, checkpoint and budget"
     if fewest == 1:
         return f"only 1 seed {cell}: intervals do not include seed variance and are too narrow {advice}"
     return f"only {fewest} seeds {cell}: intervals are wide, and small differences are not detected {advice}"

@@ -25,6 +25,19 @@ def test_the_fewest_labels_that_meet_the_target_are_chosen() -> None:
     assert "91.0 MB" in advice.lines[0]
 
 
+def test_each_number_of_labels_has_its_best_model_within_the_limits() -> None:
+    advice = advise(STUDY, Wish(target=0.73))
+    chosen = {labels: (option.series, option.labels) for labels, option in advice.by_labels}
+    assert chosen == {
+        100: ("probe", 100), 200: ("finetune", 200), 400: ("finetune", 400), 800: ("finetune", 800),
+    }  # fmt: skip
+    assert advice.by_labels[0][1].probability is not None and advice.by_labels[0][1].probability < 0.5
+    limited = advise(STUDY, Wish(max_latency_ms=1.0))
+    assert [option.series for _, option in limited.by_labels] == ["tfidf"] * 4
+    worse_with_more = findings(series("finetune", (0.80, 0.76, 0.75, 0.74), 7.0, 91_000_000))
+    assert [option.labels for _, option in advise(worse_with_more, Wish()).by_labels] == [100] * 4
+
+
 def test_a_choice_near_the_target_is_unsure() -> None:
     advice = advise(STUDY, Wish(target=0.849))
     assert advice.choice is not None

@@ -150,7 +150,10 @@ def test_the_advise_command_prints_lines_and_json(studied: Path, kit: Kit) -> No
     content = json.loads(kit("advise", studied, "--json").out)
     assert content["choice"]["metric"]["value"] == pytest.approx(best)
     lines = kit("advise", studied).out.splitlines()
-    assert content["lines"] == lines
+    assert content["lines"] == lines[: len(content["lines"])]
+    table = [line.split() for line in lines[len(content["lines"]) :] if " labels" in line]
+    assert [int(row[0]) for row in table] == [labels for labels, _ in content["by_labels"]]
+    assert len(table) == len({point.budget for item in analyse(studied).series for point in item.points})
     assert content["sure"] == any(line.startswith("sure: ") for line in lines)
     assert kit("advise", studied, "--target", "85").code == 2
     nothing = kit("advise", studied, "--target", "0.999", "--max-size-mb", "0.001")
