@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from kit.cli.tables import baseline_scores, print_table, warn
-from kit.measurement.intervals import shown
 from kit.measurement.units import shown_value
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quantities import megabytes, percent
@@ -121,6 +120,8 @@ def _print_means(metric: str, values: Mapping[Cell, float], first: Record | None
 
 def print_by_labels(advice: Advice, label_cost: float | None) -> None:
     """Print the best measured option within the limits for each number of labels that can be bought."""
+    from kit.measurement.intervals import shown
+
     if len(advice.by_labels) < 2:
         return
     columns = ["if you can buy", "choose", advice.metric, "reaches the target", "per text", "size"]
