@@ -19,7 +19,7 @@ from kit.measurement.logits import Floats
 
 # Predictions end at this multiple of the largest measured budget.
 REACH = 8
-_FEWEST = 4
+FEWEST_BUDGETS = 4
 _MOST_REPLICATES = 200
 # Number of points at which bands are inverted: steps of at most 3 % for budgets from 50 to 5,000.
 _GRID = 257
@@ -233,8 +233,8 @@ def _checked(budgets: ArrayLike, errors: ArrayLike, replicates: ArrayLike) -> tu
     """Return distinct ascending budgets (k,), errors (k,) and replicates (B, k), with equal budgets averaged."""
     n = np.asarray(budgets, np.float64)
     measured, samples = np.asarray(errors, np.float64), np.asarray(replicates, np.float64)
-    if (different := len(np.unique(n))) < _FEWEST:
-        raise CurveRefused(f"a learning curve needs at least {_FEWEST} different budgets; there are {different}")
+    if (different := len(np.unique(n))) < FEWEST_BUDGETS:
+        raise CurveRefused(f"a learning curve needs at least {FEWEST_BUDGETS} different budgets; there are {different}")
     if n.ndim != 1 or measured.shape != n.shape or samples.shape[1:] != n.shape or not len(samples):
         raise ValueError(
             f"budgets {n.shape}, errors {measured.shape} and replicates {samples.shape} do not fit together"

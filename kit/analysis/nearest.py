@@ -174,7 +174,7 @@ def _smaller(option: Option, findings: Findings) -> list[str]:
     series = series_of(option, findings)
     if series.method == "tfidf" or not series.points:
         return []
-    is_derived = any(series is candidate for candidate in findings.candidates)
+    is_derived = bool(series.steps) or any(series is candidate for candidate in findings.candidates)
     root = _root(series, findings) if is_derived else series
     point = min(root.points, key=lambda point: abs(point.budget - option.labels))
     saved = next((run for run in point.runs if run.model_bytes is not None), point.runs[0])
@@ -182,12 +182,18 @@ def _smaller(option: Option, findings: Findings) -> list[str]:
     student = "" if findings.student is None else f" --student {findings.student}"
     distil = [] if root.method == "distill" else [f"kit distill --teacher {run}{student}"]
     derived = [candidate.name for candidate in findings.candidates if candidate.name.startswith(f"{root.name} + ")]
-    compressed_before = any(not name.startswith(f"{root.name} + distill") for name in derived)
+    compressed_before = any(not name.startswith(f"{root.name} + distill") for name in derived) or any(
+        one.steps and one.source == root.name for one in findings.series
+    )
     return distil if is_derived or compressed_before else [f"kit compress {run}", *distil]
 
 
 def _root(derived: Series, findings: Findings) -> Series:
-    """Return the study's series that a candidate was derived from: the longest name that its own name begins with."""
+    """Return the trained series that a compressed variant or a candidate was derived from."""
+    if derived.steps:
+        source = next(series for series in findings.series if series.name == derived.source)
+        return _root(source, findings) if source.steps else source
+    # The longest name that the name of the candidate begins with.
     roots = [series for series in findings.series if derived.name.startswith(f"{series.name} + ")]
     return max(roots, key=lambda series: len(series.name))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kit.analysis.curve import FEWEST_BUDGETS
 from kit.analysis.wording import joined
 from kit.errors import RecordError
 from kit.studies.grid import SEEDS as FEW_SEEDS
@@ -85,6 +86,10 @@ def opening_lines(plan: Plan, folder: Path, finished: int) -> list[str]:
     )
     if fewest < FEW_SEEDS:
         lines.append(_few_seeds_line(fewest))
+    if len(seeds) < FEWEST_BUDGETS:
+        lines.append(
+            f"fewer than {FEWEST_BUDGETS} budgets: the effect of more labels will not be predicted (study.budgets)"
+        )
     return lines
 
 

@@ -216,3 +216,13 @@ def test_a_damaged_file_of_latencies_is_reported() -> None:
     for wish in (Wish(), Wish(max_latency_ms=5)):
         assert line in advise(untimed, wish).lines
     assert dict(advise(untimed, Wish(max_latency_ms=5)).excluded)["tfidf"] == "its latency is not known"
+
+
+def test_compressed_variants_are_not_compressed_again() -> None:
+    large = series("finetune", (0.70, 0.76, 0.81, 0.85), 7.0, 91_000_000)
+    small = replace(series("int8", (0.69, 0.75, 0.80, 0.84), 2.0, 23_000_000), source="finetune", steps=("int8-onnx",))
+    advice = advise(findings(large, small), Wish(target=0.8, max_size_bytes=10_000_000))
+    assert advice.choice is None
+    assert not any("kit compress" in command for command in advice.commands)
+    without = advise(findings(large), Wish(target=0.8, max_size_bytes=10_000_000))
+    assert any("kit compress" in command for command in without.commands)
