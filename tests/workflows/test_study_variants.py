@@ -222,3 +222,16 @@ def test_studies_of_earlier_versions_are_read(done: Study, tmp_path: Path) -> No
     older = Ledger.load(tmp_path / "study")
     assert older.cells == {cell: "key"}
     assert older.outcome(cell, "key") == replace(outcome, cell=cell, key="key")
+
+
+def test_chains_take_their_source_from_a_storage(recipe_file: Path, tmp_path: Path) -> None:
+    """The worker that compresses may be another one than the worker that trained."""
+    variants = ["tfidf", "finetune", {"name": "half", "of": "finetune", "steps": ["vocabulary", "float16"]}]
+    recipe = variants_recipe(recipe_file, variants)
+    result = study(recipe, engine="inline", storage=f"file://{tmp_path / 'storage'}", quiet=True)
+    assert [outcome.cell.variant for outcome in result.finished] == ["tfidf", "finetune", "half"]
+    half = record_of(result, "half")
+    assert half.content.settings.compression is not None
+    kept = {path.parent.name for path in (tmp_path / "storage").glob("*/record.json")}
+    assert {outcome.record for outcome in result.finished} <= kept
+    assert half.content.settings.compression.source in kept, "the Record of the step before"

@@ -226,7 +226,7 @@ def test_blocks_with_unknown_inputs_are_refused(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("kind", sorted(set(Form) - {Form.TORCH}))
 def test_only_torch_models_can_have_exits(kind: Form, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.models.kinds.form_of", lambda *args: kind)
+    monkeypatch.setattr("kit.compression.chain.form_of", lambda *args: kind)
     with pytest.raises(ModelError, match=re.escape(f"is {kind}; this step works on a classifier of torch")) as error:
         compress(chain(tiny_run, "early-exit"), quiet=True)
     assert error.value.hint
