@@ -150,6 +150,7 @@ def run_kit(
     arguments: argparse.Namespace, runs: str
 ) -> tuple[float, dict[tuple[str, int], list[list[int]]], float, float]:
     """`kit study` as a user types it: wall time, answers, seconds of its runs, and of their training and testing."""
+    from kit.measurement.speed import speeds_from_json
     from kit.records.record import Record
 
     recipe = recipe_for(arguments, runs)
@@ -173,8 +174,8 @@ def run_kit(
         found.setdefault((content["method"], content["data"]["sizes"]["budget"]), []).append(right)
         total += content["seconds"]["total"]
         busy += content["seconds"]["fit"] + content["seconds"]["test"]
-    for path in Path(recipe.runs).glob("*/speed.json"):  # how fast a model answers is tested too, once a series
-        timing = sum(speed["seconds"] for speed in json.loads(path.read_text("utf-8")).values())
+    for path in Path(recipe.runs).glob("*/speed.json"):  # latencies are measured too, once per series
+        timing = sum(speed.seconds for speed in speeds_from_json(path.read_bytes()).values())
         total, busy = total + timing, busy + timing
     return wall, found, total, busy
 
