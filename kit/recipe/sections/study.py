@@ -102,6 +102,7 @@ class StudySection(Section):
         """Raise ValueError for two lists of variants, and for names that are not unique."""
         counts = Counter(variant.name.lower() for variant in self.variants or [])
         twice = [variant.name for variant in self.variants or [] if counts[variant.name.lower()] > 1]
+        # A recipe as plain data has the default methods beside its variants.
         refuse({
             "study.methods and study.variants are both set; write the methods as variants": (
                 self.variants is not None and "methods" in self.model_fields_set
