@@ -18,3 +18,13 @@ TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Allow the model to run Python files from its checkpoint.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+MetricTarget = Annotated[
+    float | None,
+    typer.Option("--target", help="Least value of a study's metric, e.g. 0.85 or a BLEU of 30. Default: the best."),
+]
+MaxLatencyMs = Annotated[
+    float | None, typer.Option("--max-latency-ms", min=0, help="Largest median time per text, of a study's models.")
+]
+MaxSizeMb = Annotated[
+    float | None, typer.Option("--max-size-mb", min=0, help="Largest size of the saved model, of a study's models.")
+]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.cli.options import AsJson
+from kit.cli.options import AsJson, MaxLatencyMs, MaxSizeMb, MetricTarget
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
 
@@ -47,15 +47,9 @@ def export(  # noqa: PLR0913, PLR0917
     budget: Annotated[
         int | None, typer.Option("--budget", min=1, help="Of a study: labels of the variant. Default: the most.")
     ] = None,
-    metric_target: Annotated[
-        float | None, typer.Option("--target", help="Of a study: least value of the metric, as for kit advise.")
-    ] = None,
-    max_latency_ms: Annotated[
-        float | None, typer.Option("--max-latency-ms", min=0, help="Of a study: largest median time per text.")
-    ] = None,
-    max_size_mb: Annotated[
-        float | None, typer.Option("--max-size-mb", min=0, help="Of a study: largest size of the saved model.")
-    ] = None,
+    metric_target: MetricTarget = None,
+    max_latency_ms: MaxLatencyMs = None,
+    max_size_mb: MaxSizeMb = None,
     as_json: AsJson = False,
 ) -> None:
     """Export a model with verified predictions and a model card, and push it to the Hub.

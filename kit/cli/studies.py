@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli.errors import located
-from kit.cli.options import AsJson, Overrides, RecipePath, StudyFolder
+from kit.cli.options import AsJson, MaxLatencyMs, MaxSizeMb, MetricTarget, Overrides, RecipePath, StudyFolder
 from kit.cli.study_output import print_by_labels, print_estimates, print_study
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
@@ -114,17 +114,10 @@ def report(study: StudyFolder) -> None:
 
 def advise(
     study: StudyFolder,
-    target: Annotated[
-        float | None,
-        typer.Option("--target", help="Least value of the main metric, e.g. 0.85 or a BLEU of 30. Default: the best."),
-    ] = None,
+    target: MetricTarget = None,
     label_cost: Annotated[float | None, typer.Option("--label-cost", min=0, help="Cost of one label.")] = None,
-    max_latency_ms: Annotated[
-        float | None, typer.Option("--max-latency-ms", min=0, help="Largest median time per text.")
-    ] = None,
-    max_size_mb: Annotated[
-        float | None, typer.Option("--max-size-mb", min=0, help="Largest size of the saved model.")
-    ] = None,
+    max_latency_ms: MaxLatencyMs = None,
+    max_size_mb: MaxSizeMb = None,
     as_json: AsJson = False,
 ) -> None:
     """Advise on checkpoint, method and number of labels; exit code 1 if nothing meets the target and limits."""
