@@ -110,6 +110,13 @@ class Grid:
         checkpoint = cell.checkpoint if cell.checkpoint in self.checkpoints(name) else None
         return replace(cell, variant=name, checkpoint=checkpoint)
 
+    def place_of(self, name: str) -> str:
+        """Return the key of the recipe that has a variant."""
+        if self.recipe.study.variants is None:
+            return "study.methods"
+        names = [variant.name for variant in self.recipe.study.variants]
+        return f"study.variants[{names.index(name)}]" if name in names else "study.variants"
+
     def recipe_of(self, cell: Cell) -> Recipe:
         """Return the recipe of one cell, as `kit finetune` or `kit compress` would run it.
 

@@ -18,6 +18,7 @@ from kit.recipe.sections.compression import CompressSection, Step
 from kit.records.record import Record
 from kit.runs.request import LoadedInputs, make_request
 from kit.studies.grid import Cell, Grid, Series, cell_keys, model_section, plan_cells
+from kit.studies.repeated_variants import require_distinct
 
 if TYPE_CHECKING:
     from kit.data import Cleaned
@@ -114,6 +115,7 @@ def plan_study(recipe: Recipe) -> Plan:
         prints[name] = f"{checkpoint.sha256} {checkpoint.tokenizer_sha256}"
         sizes[name] = sum(file.stat().st_size for file in checkpoint.folder.glob("*.safetensors"))
     _require_valid(grid, cells, shared)
+    require_distinct(grid, cells, shared)
     facts = {
         "description": cleaned.splits.description,
         "labels": list(cleaned.splits.labels),
@@ -193,17 +195,9 @@ def _require_valid(grid: Grid, cells: list[Cell], shared: LoadedInputs) -> None:
                 make_request(recipe, shared)  # compares the student with the checkpoint
         except (KitError, ValidationError) as error:
             reason = error.message if isinstance(error, KitError) else str(error.errors()[0]["ctx"]["error"])
-            key, remedy = _place_of(grid, cell.variant)
+            key = grid.place_of(cell.variant)
+            remedy = f"remove it from {key}" if key == "study.methods" else "change the variant, or remove it"
             raise RecipeError(f"{cell.variant} cannot be run: {reason}", remedy, key=key) from None
-
-
-def _place_of(grid: Grid, variant: str) -> tuple[str, str]:
-    """Return the key of a variant in the recipe, and the remedy for a variant that cannot be run."""
-    if grid.recipe.study.variants is None:
-        return "study.methods", "remove it from study.methods"
-    names = [named.name for named in grid.recipe.study.variants]
-    place = f"[{names.index(variant)}]" if variant in names else ""
-    return f"study.variants{place}", "change the variant, or remove it"
 
 
 def _efforts(grid: Grid, cells: list[Cell], cleaned: Cleaned) -> dict[Cell, float]:

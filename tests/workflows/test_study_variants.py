@@ -14,14 +14,17 @@ import pytest
 from kit.analysis.advice_options import Wish
 from kit.analysis.findings import Findings
 from kit.compression.gate import Gate
+from kit.errors import RecipeError
 from kit.recipe import Recipe
 from kit.recipe.load import load_recipe, validated
 from kit.records.record import Record
 from kit.reporting.csv_markdown import markdown
 from kit.reporting.page import page
+from kit.runs.request import make_request
 from kit.studies.analyse import analyse
 from kit.studies.grid import Cell
 from kit.studies.ledger import Ledger
+from kit.studies.plan import plan_study
 from kit.studies.work import Study
 from kit.workflows.advise import advise
 from kit.workflows.choose import choose_run
@@ -203,12 +206,40 @@ def test_an_undone_step_leaves_the_model_it_was_applied_to(recipe_file: Path, mo
     assert "half has the same runs as finetune: the gate undid its steps." in analyse(result.folder).notes
 
 
-def test_variants_whose_keys_are_the_defaults_are_noted(recipe_file: Path) -> None:
-    """On small budgets, embeddings are frozen by default."""
-    variants = ["finetune", {"name": "frozen", "method": "finetune", "set": {"train.freeze_embeddings": True}}]
-    result = study(variants_recipe(recipe_file, variants), engine="inline", quiet=True)
-    note = "frozen has the same runs as finetune: its keys have the values that are the default here."
-    assert note in analyse(result.folder).notes
+@pytest.mark.parametrize(
+    ("variants", "refused"),
+    [
+        (
+            "finetune, {name: a, method: finetune, set: {train.freeze_embeddings: true}}",
+            "a has the same runs as finetune",
+        ),
+        ("finetune, distill, {name: a, method: distill, of: finetune}", "a has the same runs as distill"),
+        ("tfidf, {name: a, method: tfidf, set: {tfidf.analyzer: word}}", "a has the same runs as tfidf"),
+    ],
+)
+def test_variants_that_are_equal_by_defaults_are_refused(recipe_file: Path, kit, variants, refused) -> None:
+    with recipe_file.open("a", encoding="utf-8") as file:
+        file.write(f"study:\n  budgets: [40, 80]\n  variants: [{variants}]\n")
+    line = recipe_file.read_text("utf-8").count("\n")
+    study_command = kit("study", recipe_file, "--dry-run", "--set", "data.budget=null", "--set", "distill.pool=40")
+    assert study_command.code == 2 and refused in study_command.err
+    assert f"{recipe_file}:{line}: study.variants[" in study_command.err
+
+
+def test_variants_that_are_equal_at_one_budget_only_are_distinct(recipe_file: Path) -> None:
+    """The default number of epochs falls with the budget."""
+    defaults = ["train.epochs=null", "study.variants=[finetune]", "study.budgets=[40, 250]", "train.batch_size=4"]
+    plan = plan_study(load_recipe(recipe_file, defaults))
+    epochs = [
+        make_request(plan.grid.recipe_of(cell), plan.shared).recipe.train.epochs for cell in plan.cells if not cell.seed
+    ]
+    assert epochs[0] != epochs[1]
+    variants = f"study.variants=[finetune, {{name: long, method: finetune, set: {{train.epochs: {epochs[0]}}}}}]"
+    recipe = load_recipe(recipe_file, [defaults[0], variants, *defaults[2:]])
+    assert {cell.variant for cell in plan_study(recipe).cells} == {"finetune", "long"}
+    one_budget = recipe.model_copy(update={"study": recipe.study.model_copy(update={"budgets": [40]})})
+    with pytest.raises(RecipeError, match="long has the same runs as finetune"):
+        plan_study(one_budget)
 
 
 def test_studies_of_earlier_versions_are_read(done: Study, tmp_path: Path) -> None:
