@@ -115,6 +115,7 @@ class Findings:
         notes: Warnings that readers need to judge the numbers: few seeds, open cells, flagged seeds.
         comparisons: All pairs of series at the largest budget that they share, Holm-corrected together.
         worth: Worth of pretraining, per budget.
+        distilled: Worth of distillation, per budget, of students whose control without a teacher is in the study.
         against_sources: Comparisons of compressed models and students with the series that they are made from.
         data: (name, value) rows about the data and their audit.
         environment: Versions and hardware.
@@ -148,6 +149,7 @@ class Findings:
     environment: dict[str, Any]
     recipe: str
     command: str
+    distilled: tuple[Transfer, ...] = ()
     against_sources: tuple[SourceComparison, ...] = ()
     baselines: Baselines = field(default_factory=Baselines)
     class_notes: tuple[str, ...] = ()

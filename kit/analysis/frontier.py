@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.analysis.findings import Choice, Series
+from kit.analysis.points import Point
 
 _ROWS_AT_ONCE = 256  # comparisons with 5,000 rows then take 1.3 MB per column
 _MAXIMISE = (True, False, False, False)  # metric, latency, size, labels
@@ -89,6 +90,20 @@ def frontier(series: Sequence[Series]) -> tuple[Choice, ...]:
         )
         for (one, point), best in zip(measured, optimal, strict=True)
     )
+
+
+def cheapest(choices: Sequence[tuple[Series, Point]]) -> tuple[Series, Point]:
+    """Return the choice with the fewest labels, then the lowest latency and size.
+
+    Latencies within 5 % and sizes within 1 % count as equal; of equal choices, the one with the highest metric is
+    returned.
+    """
+    fewest = min(point.budget for _, point in choices)
+    left = [(one, point) for one, point in choices if point.budget == fewest]
+    for column, tolerance in ((0, SAME_LATENCY), (1, SAME_SIZE)):
+        weights = [weight(one.speed.p50_ms if one.speed else None, point.model_bytes)[column] for one, point in left]
+        left = [choice for choice, value in zip(left, weights, strict=True) if value <= min(weights) * tolerance]
+    return max(left, key=lambda choice: choice[1].estimate.value)
 
 
 def weight(latency_ms: float | None, model_bytes: int | None) -> tuple[float, float]:

@@ -1,22 +1,24 @@
-"""Headline of a study in sentences: the best method, the gain from more labels, the worth of pretraining."""
+"""Headline of a study in sentences: the best choice, and the worth of its parts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kit.analysis.comparison import Comparison, compare
 from kit.analysis.curve import CurveRefused
 from kit.analysis.findings import Series
-from kit.analysis.frontier import weight
-from kit.analysis.points import Point, metric_of, point
+from kit.analysis.frontier import cheapest, weight
+from kit.analysis.headline_worth import CLOSE, pretraining_sentences, source_sentences
+from kit.analysis.points import ROUNDING, Point, metric_of, point
 from kit.analysis.pretraining_value import Transfer
 from kit.analysis.significance import Judgement, Result, requirement
 from kit.analysis.source_comparison import SourceComparison
 from kit.analysis.wording import joined
 from kit.measurement.intervals import shown
-from kit.measurement.units import shown_difference
-from kit.runtime.quantities import percent
+from kit.measurement.units import NOT_SHARES, shown_difference
+from kit.runtime.quantities import megabytes
 
 FORM_NAMES = {
     "pow3": "power law with offset",
@@ -24,6 +26,7 @@ FORM_NAMES = {
     "mmf4": "Morgan-Mercer-Flodin curve",
     "last": "as at the last budget: these budgets do not show what more labels would give",
 }
+_MOST_NAMED = 4  # methods that a sentence names for each outcome of the test
 _NEXT = 2  # the headline predicts the metric at this multiple of the largest budget
 
 
@@ -33,10 +36,19 @@ def headline(
     worth: Sequence[Transfer],
     metric: str,
     against_sources: Sequence[SourceComparison] = (),
+    distilled: Sequence[Transfer] = (),
 ) -> tuple[str, ...]:
-    """Return the headline of a report, most important sentence first.
+    """Return the sentences of a report's headline, at most about eight.
 
-    The result is empty if no cell has finished.
+    The most important one is first. The result is empty if no cell has finished.
+
+    Args:
+        series: Series of the study.
+        comparisons: All pairs of series, see `all_pairs`.
+        worth: Worth of pretraining in labels.
+        metric: Name of the main metric.
+        against_sources: Comparisons of compressed models and students with their sources.
+        distilled: Worth of distillation in labels.
     """
     measured = [candidate for candidate in series if candidate.points]
     if not measured:
@@ -51,10 +63,10 @@ def headline(
     sentences = [
         f"{lead} at {largest:,} labels: {best.name}, {value} (mean of {_seeds(best_point)}).",
         *_rivals(best, of_best),
-        *_small_budget(measured, largest, metric),
+        *_cheapest(measured, best, best_point),
         *_more_labels(best, metric),
-        *_worth(worth, series),
-        *_kept([one for one in against_sources if one.budget == largest], measured),
+        *pretraining_sentences(worth, measured),
+        *source_sentences(against_sources, measured, distilled),
     ]
     return tuple(sentences)
 
@@ -73,42 +85,55 @@ def _best_first(pair: tuple[Series, Point]) -> tuple[float, float, float]:
 
 
 def _rivals(best: Series, comparisons: Sequence[Comparison]) -> list[str]:
-    """Return comparisons of the best method with the others, one sentence per outcome of the test."""
-    groups: dict[Judgement, list[str]] = {}
+    """Return one sentence that compares the best method with the others."""
+    groups: dict[Judgement, list[Comparison]] = {}
     for comparison in comparisons:
         oriented = comparison if comparison.a == best.name else comparison.swapped()
-        other = oriented.b if oriented.significant else f"{oriented.b} ({oriented.size})"
-        groups.setdefault(oriented.judgement, []).append(other)
+        groups.setdefault(oriented.judgement, []).append(oriented)
     order = list(Result)
-    return [_rivals_line(groups[key], key) for key in sorted(groups, key=lambda key: order.index(key.result))]
+    parts = [_rivals_part(groups[key], key) for key in sorted(groups, key=lambda key: order.index(key.result))]
+    text = "; ".join(parts)
+    return [f"{text[0].upper()}{text[1:]}."] if text else []
 
 
-def _rivals_line(others: Sequence[str], judgement: Judgement) -> str:
-    """Return the sentence about the methods whose tests had the same outcome."""
+def _rivals_part(comparisons: Sequence[Comparison], judgement: Judgement) -> str:
+    """Return the part about methods whose tests had the same outcome, a few by name."""
+    closest = sorted(comparisons, key=lambda comparison: comparison.difference.value)[:_MOST_NAMED]
+    named = [one for one in comparisons if one in closest]
+    names = [one.b if one.significant else f"{one.b} ({one.size})" for one in named]
+    more = len(comparisons) - len(named)
+    others = joined([*names, f"{more} more"] if more else names)
     match judgement.result:
         case Result.SIGNIFICANT:
-            return f"It is significantly better than {joined(others)} there."
+            return f"it is significantly better than {others} there"
         case Result.NOT_SIGNIFICANT:
-            return f"No significant difference there from {joined(others)}."
+            return f"no significant difference there from {others}"
         case Result.NOT_AFTER_CORRECTION:
-            return f"Not significant after correction for all comparisons: its lead over {joined(others)}."
+            return f"not significant after correction for all comparisons: its lead over {others}"
         case Result.BORDERLINE:
-            return f"Close to significance, but not significant there: its lead over {joined(others)}."
+            return f"close to significance, but not significant there: its lead over {others}"
         case _:
-            return f"Its lead over {joined(others)} is not tested: {judgement.reason}; {requirement()}."
+            return f"its lead over {others} is not tested: {judgement.reason}; {requirement()}"
 
 
-def _small_budget(series: Sequence[Series], largest: int, metric: str) -> list[str]:
-    """Return the method with the highest mean at the smallest budget, if there are several budgets and methods."""
-    first = [(candidate, candidate.points[0]) for candidate in series]
-    smallest = min(measured.budget for _, measured in first)
-    if smallest == largest:
-        return []
-    rivals = [pair for pair in first if pair[1].budget == smallest]
-    if len(rivals) == 1:
-        return []
-    best, best_point = max(rivals, key=_best_first)
-    return [f"With {smallest:,} labels the highest mean is that of {best.name}, {shown(metric, best_point.estimate)}."]
+def _cheapest(series: Sequence[Series], best: Series, best_point: Point) -> list[str]:
+    """Return the cheapest choice within 1 point of the best, see `cheapest`."""
+    least = best_point.estimate.value - CLOSE - ROUNDING
+    close = [(one, p) for one in series for p in one.points if p.estimate.value >= least]
+    chosen, at = cheapest(close)
+    metric = best_point.metric
+    margin = f"{CLOSE:g}" if metric in NOT_SHARES else "1 point"
+    if (chosen, at) == (best, best_point):
+        return [f"Nothing cheaper is within {margin} of it."]
+    # compare() requires equal budgets; choices with different labels are compared here.
+    comparison = compare([(chosen.name, replace(at, budget=best_point.budget), best.name, best_point)])[0]
+    costs = [f"{comparison.size} ({comparison.judgement.words})"]
+    costs += [f"{chosen.speed.p50_ms:.3g} ms per text"] if chosen.speed is not None else []
+    costs += [megabytes(at.model_bytes)] if at.model_bytes is not None else []
+    return [
+        f"Cheapest within {margin} of it (fewest labels, then lowest latency, then smallest): {chosen.name} with "
+        f"{at.budget:,} labels, {', '.join(costs)}."
+    ]
 
 
 def _more_labels(best: Series, metric: str) -> list[str]:
@@ -150,71 +175,6 @@ def _last_gain(name: str, before: Point, last: Point, metric: str) -> list[str]:
         change = f"lost {gain.swapped().size.removeprefix('+')}"
     seeds = f"{len(shared)} seed{'s' if len(shared) > 1 else ''}"
     return [f"From {before.budget:,} to {last.budget:,} labels {name} {change} on the same {seeds}."]
-
-
-def _worth(worth: Sequence[Transfer], series: Sequence[Series]) -> list[str]:
-    """Return the worth of pretraining at the smallest and the largest budget of the first pretrained series."""
-    if not worth:
-        return []
-    known = [transfer for transfer in worth if transfer.times is not None or transfer.low >= 1]
-    if not known:
-        return ["The labels that training from scratch needs are unknown: the intervals are too wide."]
-    first_series = [transfer for transfer in known if transfer.series == known[0].series]
-    ends = first_series[:1] if len(first_series) == 1 else [first_series[0], first_series[-1]]
-    parts = [f"{times(transfer)} at {transfer.budget:,}" for transfer in ends]
-    text = f"From scratch it would take, to match {known[0].series}, {joined(parts)} labels"
-    off = scratch_backtest(series)
-    return [f"{text}; {off}." if off else f"{text}."]
-
-
-def _kept(against_sources: Sequence[SourceComparison], series: Sequence[Series]) -> list[str]:
-    """Return what each compressed model and student keeps of the model that it is made from."""
-    by_name = {one.name: one for one in series}
-    return [
-        f"{one.series} keeps {one.retained.format(percent=True)} of the {one.change.metric} of {one.source} at "
-        f"{one.budget:,} labels{_costs(by_name[one.series], by_name[one.source])}."
-        for one in against_sources
-        if one.retained is not None
-    ]
-
-
-def _costs(series: Series, source: Series) -> str:
-    """Return size and latency of a model as shares of those of its source, in words; empty if both are unknown."""
-    shares = []
-    if series.model_bytes and source.model_bytes:
-        shares.append(f"{percent(series.model_bytes / source.model_bytes)} of the size")
-    if series.speed is not None and source.speed is not None:
-        shares.append(f"{percent(series.speed.p50_ms / source.speed.p50_ms)} of the time per text")
-    return f", at {joined(shares)}" if shares else ""
-
-
-def scratch_backtest(series: Sequence[Series]) -> str:
-    """Return the largest error of the learning curves of `scratch` at their largest budget.
-
-    The result is empty without a curve.
-    """
-    tests = [
-        candidate.fit.backtest for candidate in series if candidate.method == "scratch" and candidate.fit is not None
-    ]
-    if not tests:
-        return ""
-    metric = next(candidate.points[0].metric for candidate in series if candidate.points)
-    worst = max(tests, key=lambda test: abs(test.error))
-    return f"beyond its budgets by a curve that was off by {shown_difference(metric, worst.error)} at {worst.budget:,}"
-
-
-def times(transfer: Transfer) -> str:
-    """Return the multiple of labels that training from scratch needs, in words."""
-    if transfer.times is None:
-        return f"more than {transfer.low:.3g} times the labels"
-    text = f"{transfer.times:.3g} times"
-    if transfer.low == 0 and transfer.high is None:
-        return f"{text} the labels (too uncertain for an interval)"
-    if transfer.low == 0:
-        return f"{text} (at most {transfer.high:.3g}) the labels"
-    if transfer.high is None:
-        return f"{text} (at least {transfer.low:.3g}) the labels"
-    return f"{text} [{transfer.low:.3g}, {transfer.high:.3g}] the labels"
 
 
 def _seeds(point: Point) -> str:

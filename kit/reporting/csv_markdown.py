@@ -29,7 +29,7 @@ def markdown(findings: Findings) -> str:
     parts = [
         f"# {inline(findings.study)}",
         inline(subtitle),
-        *[inline(sentence) for sentence in findings.answer],
+        inline(" ".join(findings.answer)),
         *_list("Notes", findings.notes),
         *_section(title(findings.metric), result_tables.means(findings), *result_tables.other_means(findings)),
         *_section(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from kit.analysis.headline import scratch_backtest
+from kit.analysis.headline_worth import scratch_backtest
 from kit.analysis.significance import MIN_SEEDS
 from kit.measurement.intervals import shown
 from kit.measurement.units import OF_HUNDRED, shown_difference, shown_value

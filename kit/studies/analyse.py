@@ -16,7 +16,6 @@ from kit.analysis.findings import CellRow, Findings, Series
 from kit.analysis.frontier import frontier
 from kit.analysis.headline import headline
 from kit.analysis.points import Point, Run, errors, metric_samples, point
-from kit.analysis.pretraining_value import Transfer, effective_data
 from kit.analysis.source_comparison import SourceComparison
 from kit.errors import RecordError
 from kit.measurement.measure import LabelMeasure, Measure
@@ -27,9 +26,8 @@ from kit.studies.grid import Cell, Grid, series_names
 from kit.studies.ledger import Ledger, Outcome
 from kit.studies.notes import data_rows, study_notes
 from kit.studies.source_comparisons import compare_with_sources
+from kit.studies.worth import worth_of_distillation, worth_of_pretraining
 from kit.tasks import Task, task_for
-
-_PRETRAINED = ("finetune", "lora", "probe")
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
     runs = _flagged(finished, _runs(finished, targets, measure), targets)
     series = _series(ledger, finished, runs, measure.main, _other_runs(finished, runs, targets, measure))
     comparisons = all_pairs([(one.name, one.points) for one in series])
-    worth = _worth(series)
+    worth, distilled = worth_of_pretraining(series), worth_of_distillation(Grid(ledger.recipe), outcomes, series)
     cells = _cell_rows(ledger, outcomes, {one.cell: one for one in finished}, runs)
     against_sources = _against_sources(ledger, finished, outcomes, targets=targets, measure=measure)
     candidates: tuple[Series, ...] = ()
@@ -76,11 +74,12 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
         labels=record.labels,
         training_examples=int(ledger.content["data"]["training_examples"]),
         test_examples=len(targets),
-        answer=headline(series, comparisons, worth, measure.main, against_sources),
+        answer=headline(series, comparisons, worth, measure.main, against_sources, distilled),
         notes=tuple(study_notes(ledger, cells, series, [one.record for one in finished])),
         series=series,
         comparisons=comparisons,
         worth=worth,
+        distilled=distilled,
         against_sources=against_sources,
         frontier=frontier(series),
         cells=cells,
@@ -243,16 +242,6 @@ def _fit(points: Sequence[Point]) -> tuple[Fit | None, str]:
         return fit_learning_curve(np.array([measured.budget for measured in points]), values, replicates), ""
     except CurveRefused as refusal:
         return None, str(refusal)
-
-
-def _worth(series: Sequence[Series]) -> tuple[Transfer, ...]:
-    """Return the worth of pretraining of each series that has a control trained from scratch."""
-    worth: list[Transfer] = []
-    for one in series:
-        control = next((s for s in series if s.method == "scratch" and s.checkpoint in (one.checkpoint, None)), None)
-        if one.method in _PRETRAINED and control is not None:
-            worth += effective_data(one.name, one.points, control.points, control.fit)
-    return tuple(worth)
 
 
 def _against_sources(

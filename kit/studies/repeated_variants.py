@@ -1,4 +1,4 @@
-"""Refusal of two variants of a study that come to the same runs, which only resolved recipes show."""
+"""Refusal of variants that have the same runs, which only resolved recipes show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kit.studies.grid import Cell, Grid
 
 
 def require_distinct(grid: Grid, cells: Sequence[Cell], shared: LoadedInputs) -> None:
-    """Raise RecipeError for a variant whose keys have the values that are the default of another variant.
+    """Raise RecipeError for two variants that differ only in keys with default values.
 
     Variants of the same method and teacher are compared by the ids of their runs, first in a single cell of each. The
     others are compared only if these are equal.
@@ -57,7 +57,7 @@ def _require_distinct(grid: Grid, alike: Sequence[Sequence[Cell]], shared: Loade
 
 
 def _id(grid: Grid, cell: Cell, shared: LoadedInputs) -> str | None:
-    """Return the id of a cell's run, before its teacher is known; None if the run cannot start."""
+    """Return the id of a cell's run without its teacher; None if it cannot start."""
     try:
         return make_request(grid.recipe_of(cell), shared).id
     except KitError:

@@ -58,11 +58,9 @@ def test_predictions_have_their_back_test_error(findings: Findings) -> None:
 
 
 def test_text_that_looks_like_markup_is_escaped(findings: Findings) -> None:
-    text = markdown(replace(findings, answer=("1. of all", "- second", "# third", "2.5 times")))
-    assert "\n1\\. of all\n" in text
-    assert "\n\\- second\n" in text
-    assert "\n\\# third\n" in text
-    assert "\n2.5 times\n" in text
+    for first, escaped in (("1. of all", "1\\. of all"), ("- second", "\\- second"), ("# third", "\\# third")):
+        text = markdown(replace(findings, answer=(first, "2.5 times")))
+        assert f"\n{escaped} 2.5 times\n" in text
 
 
 def test_refused_predictions_have_a_reason(findings: Findings) -> None:

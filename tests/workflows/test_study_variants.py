@@ -115,7 +115,8 @@ def test_comparisons_with_sources_equal_independent_numbers(done: Study, finding
         assert one.agreement.value == pytest.approx(np.mean(logits[0].argmax(1) == logits[1].argmax(1)))
         assert one.calibration is not None and one.calibration.low <= one.calibration.value <= one.calibration.high
         assert (one.budget, one.seeds, one.undone) == (40, 1, 0)
-    assert any(sentence.startswith("half keeps ") and "of the size" in sentence for sentence in findings.answer)
+    assert any(line.startswith(("Compression: half (", "Compression: tiny (")) for line in findings.answer)
+    assert any(line.startswith("Distillation: small student ") for line in findings.answer)
 
 
 def test_the_report_has_the_comparisons_with_sources(done: Study, findings: Findings) -> None:
