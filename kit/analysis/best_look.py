@@ -12,7 +12,7 @@ from kit.measurement.units import shown_difference
 
 
 def look_for_best(evidence: Evidence) -> Look:
-    """Return the look whose choice has the highest metric, at the largest budget of its series.
+    """Return the look whose choice has the highest metric at its largest budget.
 
     Args:
         evidence: Measurements; every series has its largest budget.

@@ -83,8 +83,8 @@ class CellRow:
     """One cell of the grid, finished or not, for the table of all cells.
 
     Attributes:
-        state: `finished`, `failed`, `skipped` or `open`.
-        error: Message of a failed or skipped cell.
+        state: `finished`, `failed`, `skipped`, `left out` (it could not change the choice) or `open`.
+        error: Message of a failed or skipped cell, reason for one that was left out.
         undone: Compression steps that the gate undid, each with the reason.
     """
 

@@ -37,6 +37,8 @@ from kit.analysis.target_look import look_for_target
 
 __all__ = ["INDIFFERENCE", "SURE", "Candidate", "Judged", "Look", "Open", "Verdict", "look"]
 
+_UNMEASURED = "not every variant is measured at its smallest, middle and largest budget"
+
 
 def look(
     candidates: Sequence[Candidate],
@@ -62,7 +64,10 @@ def look(
     evidence = Evidence.of(allowed, metric, floor, earlier or Look())
     if not allowed:
         return Look(evidence.number, claim="no variant is within the limits", sure=True, dropped=excluded)
-    if missing := first_round(allowed):
-        return replace(earlier or Look(), claim="not every variant is measured", open=tuple(missing), dropped=excluded)
+    missing = first_round(allowed)
+    if missing and not all(one.points for one in allowed):
+        return replace(earlier or Look(), claim=_UNMEASURED, sure=False, open=tuple(missing), dropped=excluded)
     result = look_for_best(evidence) if wish.target is None else look_for_target(evidence, wish.target)
+    if missing:
+        result = replace(result, claim=f"{_UNMEASURED}: {result.claim}", sure=False, open=tuple(missing))
     return replace(result, dropped=excluded | dict(result.dropped))

@@ -48,6 +48,8 @@ def look_for_target(evidence: Evidence, target: float) -> Look:
     sure = choice is not None or not undecided
     guess = choice or next((option for option in undecided if option.mean.seeds and option.mean.value >= goal), None)
     wanted = _wanted(undecided, evidence, goal)
+    if choice is None and not wanted:
+        wanted = _doubtful(undecided, evidence, goal)
     cheapest = choice is not None and not undecided
     return Look(
         evidence.number,
@@ -110,6 +112,18 @@ def _wanted(undecided: Sequence[_Option], evidence: Evidence, goal: float) -> li
         wanted.append(Open(option.judged.series, option.labels, seeds))
         if seeds >= MIN_SEEDS and mean.value - mean.width(level, seeds) > goal:
             break
+    return wanted
+
+
+def _doubtful(undecided: Sequence[_Option], evidence: Evidence, goal: float) -> list[Open]:
+    """Return the largest budgets, if more seeds may show that none reaches the goal."""
+    last = list({option.judged.series: option for option in undecided}.values())
+    level, wanted = evidence.next_level, []
+    for option in last:
+        mean = option.mean
+        if mean.seeds >= option.most or mean.value - mean.error() + mean.width(level, option.most) >= goal:
+            return []
+        wanted.append(Open(option.judged.series, option.labels, next_seeds(mean.seeds, option.most)))
     return wanted
 
 

@@ -23,7 +23,9 @@ from kit.recipe.load import recipe_to_yaml
 from kit.records.record import Record
 from kit.studies.derived_runs import step_words, with_candidates
 from kit.studies.grid import Cell, Grid, series_names
+from kit.studies.grid import Series as GridSeries
 from kit.studies.ledger import Ledger, Outcome
+from kit.studies.look_storage import reasons_left_out
 from kit.studies.notes import data_rows, study_notes
 from kit.studies.source_comparisons import compare_with_sources
 from kit.studies.worth import worth_of_distillation, worth_of_pretraining
@@ -96,6 +98,21 @@ def analyse(folder: str | Path, *, derived: bool = False) -> Findings:
         student=ledger.recipe.rules.student,
         speed_damage=ledger.speed_damage,
     )
+
+
+def measured_points(
+    ledger: Ledger, outcomes: Mapping[Cell, Outcome]
+) -> tuple[dict[GridSeries, tuple[Point, ...]], Record]:
+    """Return the points of the finished cells by series, and the Record of one cell.
+
+    Raises RecordError if no cell has finished.
+    """
+    finished, task, targets = _read(ledger, outcomes)
+    runs = _runs(finished, targets, task.measure)
+    cells: dict[GridSeries, list[Cell]] = {}
+    for one in finished:
+        cells.setdefault(one.cell.series, []).append(one.cell)
+    return {series: _points(own, runs, task.measure.main) for series, own in cells.items()}, finished[0].record
 
 
 def _read(ledger: Ledger, outcomes: Mapping[Cell, Outcome | None]) -> tuple[list[_Finished], Task, np.ndarray]:
@@ -270,6 +287,7 @@ def _cell_rows(
     runs: Mapping[Cell, Run],
 ) -> tuple[CellRow, ...]:
     names = series_names(list(outcomes))
+    left_out = reasons_left_out(ledger.folder, names.values())
     rows = []
     for cell, outcome in outcomes.items():
         name = names[cell.series]
@@ -285,6 +303,8 @@ def _cell_rows(
             )  # fmt: skip
         elif outcome is not None and outcome.state != "finished":
             rows.append(CellRow(name, cell.budget, cell.seed, outcome.state, error=outcome.error))
+        elif outcome is None and name in left_out:
+            rows.append(CellRow(name, cell.budget, cell.seed, "left out", error=left_out[name]))
         else:
             rows.append(CellRow(name, cell.budget, cell.seed, "open"))
     return tuple(rows)

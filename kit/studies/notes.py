@@ -26,6 +26,7 @@ def study_notes(
     """
     return [
         *_cell_notes(cells),
+        *_left_out_notes(cells),
         *(f"{line}." for line in ledger.damage),
         *_seed_notes(cells, series),
         *_same_runs(series),
@@ -43,6 +44,19 @@ def _cell_notes(cells: Sequence[CellRow]) -> list[str]:
     }
     counts = {state: sum(row.state == state for row in cells) for state in states}
     return [f"{count} of {len(cells)} cells {states[state]}." for state, count in counts.items() if count]
+
+
+def _left_out_notes(cells: Sequence[CellRow]) -> list[str]:
+    """Return a note for each reason why cells were left out on purpose, with their series."""
+    series: dict[str, dict[str, int]] = {}
+    for row in cells:
+        if row.state == "left out":
+            counts = series.setdefault(row.error, {})
+            counts[row.series] = counts.get(row.series, 0) + 1
+    return [
+        f"{sum(counts.values())} of {len(cells)} cells were left out ({', '.join(counts)}): {reason}."
+        for reason, counts in series.items()
+    ]
 
 
 def _seed_notes(cells: Sequence[CellRow], series: Sequence[Series]) -> list[str]:

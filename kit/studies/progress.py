@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from statistics import mean
 from typing import Self
 
@@ -61,6 +62,11 @@ class Board:
     def say(self, line: str) -> None:
         """Print a line, above the table if there is one."""
         say(self.console, line)
+
+    def expect(self, cells: Iterable[Cell]) -> None:
+        """Estimate the time left for these open cells only."""
+        counts = Counter((cell.series, cell.budget) for cell in cells)
+        self._open = {kind: counts[kind] for kind in self._points}
 
     def started(self, cell: Cell) -> None:
         """Mark a cell as running."""

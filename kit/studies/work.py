@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -84,6 +84,23 @@ class Work:
             else:
                 self._end(cell, event.result)
         self._time_models(engine, context)
+
+    def take(self, cells: Iterable[Cell]) -> None:
+        """Run only these cells next, with the cells that they are made from, cheapest first."""
+        efforts: dict[Cell, float] = {}
+        for cell in cells:
+            effort = 0.0
+            for one in reversed(self._line(cell)):
+                effort += self.plan.efforts[one]
+                if one not in self.outcomes:
+                    efforts[one] = effort
+        self.pending = deque(sorted(efforts, key=efforts.__getitem__))
+        self.board.expect(self.pending)
+
+    def _line(self, cell: Cell) -> list[Cell]:
+        """Return a cell, the one that it is made from, and so on."""
+        source = self.plan.grid.source(cell)
+        return [cell] if source is None else [cell, *self._line(source)]
 
     def result(self) -> Study:
         """Return the present outcomes of all cells."""
