@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from kit.analysis.advice_candidates import best_by_labels, options_of, refusals
 from kit.analysis.advice_options import (
     Option,
     Wish,
-    best_by_labels,
     breaks,
     cheapest_line,
     describe,
     fits,
     latency_lines,
     named,
-    options_of,
     ranked,
+    undone_words,
 )
 from kit.analysis.certainty import Contender, certainty_of, contenders_of, measured_point
 from kit.analysis.comparison import compare
@@ -33,6 +33,7 @@ from kit.measurement.units import OF_HUNDRED, shown_difference, shown_value
 from kit.runtime.quantities import percent
 
 SURE = 0.95  # certainty from which advice is sure
+_MOST_LISTED = 4  # series without predictions, and reasons, that lines list
 DECIDED = 0.8  # least share of resamples in which a decided choice wins or meets the target
 
 
@@ -54,8 +55,11 @@ class Advice:
         contenders: Options that win in the most resamples.
         commands: Commands to try if nothing meets the wish, or if the choice is unsure and a better option exceeds the
             limits.
-        by_labels: The measured option with the highest metric within the limits, for each number of labels that can be
-            bought.
+        by_labels: The option with the highest metric within the limits for each number of labels that can be bought:
+            the measured budgets, and beyond them numbers at which a prediction is best.
+        refusals: (series, reason) of each series within the limits for which nothing is predicted.
+        undone: (series, labels, reason) of each measured option with compression steps that the gate undid.
+        wish: Target, limits and cost of a label.
         metric: Name of the main metric.
         unfinished: Number of finished cells in words; empty if no cell is open.
         lines: The whole advice in sentences.
@@ -70,6 +74,9 @@ class Advice:
     contenders: tuple[Contender, ...] = ()
     commands: tuple[str, ...] = ()
     by_labels: tuple[tuple[int, Option], ...] = ()
+    refusals: tuple[tuple[str, str], ...] = ()
+    undone: tuple[tuple[str, int, str], ...] = ()
+    wish: Wish = field(default_factory=Wish)
     metric: str = ""
     unfinished: str = ""
     lines: tuple[str, ...] = ()
@@ -101,9 +108,16 @@ def advise(findings: Findings, wish: Wish) -> Advice:
         advice = _with_certainty(advice, choice, certainty, options, findings=findings, wish=wish)
         lines = _lines(advice, choice, certainty, findings=findings, wish=wish)
     lines += [f"to try: {command}" for command in advice.commands]
+    advice = replace(
+        advice,
+        by_labels=best_by_labels(allowed, options, wish),
+        refusals=refusals(allowed),
+        undone=tuple((o.series, o.labels, words) for o in within_limits if (words := undone_words(o, findings))),
+        wish=wish,
+        metric=findings.metric,
+    )
     lines = [*_needs_no_model(findings, wish), *_framed(lines, advice, findings), *latency_lines(findings)]
-    lines += findings.class_notes
-    return replace(advice, by_labels=best_by_labels(options), metric=findings.metric, lines=tuple(lines))
+    return replace(advice, lines=(*lines, *findings.class_notes))
 
 
 def _first_choice(order: Sequence[Option], excluded: tuple[tuple[str, str], ...], findings: Findings) -> Advice:
@@ -154,19 +168,32 @@ def _framed(lines: Sequence[str], advice: Advice, findings: Findings) -> list[st
     untimed = [name for name, reason in advice.excluded if reason == advice.unfinished]
     others = [f"left out: {name}: {reason}" for name, reason in advice.excluded if reason != advice.unfinished]
     last = [f"left out: {', '.join(untimed)}: not timed, as the study is unfinished"] if untimed else []
-    return [*first, *lines, *others, *last]
+    return [*first, *lines, *_refusal_lines(advice), *others, *last]
+
+
+def _refusal_lines(advice: Advice) -> list[str]:
+    """Return a line per reason for which nothing is predicted, at most a few."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in advice.refusals:
+        by_reason.setdefault(reason, []).append(name)
+    lines = []
+    for reason, names in list(by_reason.items())[:_MOST_LISTED]:
+        more = [f"{len(names) - _MOST_LISTED} more"] if len(names) > _MOST_LISTED else []
+        lines.append(f"no prediction for {joined([*names[:_MOST_LISTED], *more])}: {reason}")
+    left = sum(map(len, list(by_reason.values())[_MOST_LISTED:]))
+    return [*lines, f"no prediction for {left} more: --json has the reasons"] if left else lines
 
 
 def _lines(advice: Advice, choice: Option, certainty: float, *, findings: Findings, wish: Wish) -> list[str]:
     """Return the sentences about the choice, its alternatives and its certainty."""
     if advice.decided:
-        first = [f"choose {describe(choice, findings, wish)}"]
+        first = [f"choose {describe(choice, findings)}"]
         if advice.runner_up is not None:
-            first.append(f"runner-up: {describe(advice.runner_up, findings, wish)}")
+            first.append(f"runner-up: {describe(advice.runner_up, findings)}")
     else:
         first = _undecided(advice, choice, findings, wish=wish)
     if advice.safer is not None:
-        first.append(f"safer: {describe(advice.safer, findings, wish)}")
+        first.append(f"safer: {describe(advice.safer, findings)}")
     return [
         *first,
         *_given_up(advice, choice, findings),
@@ -182,14 +209,14 @@ def _undecided(advice: Advice, choice: Option, findings: Findings, *, wish: Wish
         flaws = [f"reaches {target} in only {percent(choice.probability)} of the resamples"]
     flaws += _flaws(choice, findings)
     if choice.probability is not None or contenders[0].share >= DECIDED:
-        lines = [f"undecided: {named(choice)} {joined(flaws)}", f"possible: {describe(choice, findings, wish)}"]
+        lines = [f"undecided: {named(choice)} {joined(flaws)}", f"possible: {describe(choice, findings)}"]
         other = advice.runner_up if choice.probability is None else None
-        return [*lines, f"runner-up: {describe(other, findings, wish)}"] if other is not None else lines
+        return [*lines, f"runner-up: {describe(other, findings)}"] if other is not None else lines
     options = [contender.option for contender in contenders]
     listed = joined([f"{named(contender.option)} ({percent(contender.share)})" for contender in contenders])
     lines = [f"undecided: the study cannot decide between {listed}; in brackets, the share of resamples that each wins"]
     lines += [f"{named(choice)} {joined(flaws)}"] if flaws else []
-    lines += [f"possible: {describe(option, findings, wish)}" for option in options]
+    lines += [f"possible: {describe(option, findings)}" for option in options]
     return lines + cheapest_line(options)
 
 

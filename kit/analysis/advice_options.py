@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from kit.analysis.curve import CurveRefused
 from kit.analysis.findings import Findings, Series
 from kit.analysis.frontier import SAME_LATENCY, SAME_SIZE, weight
-from kit.analysis.points import Point, metric_of
 from kit.analysis.wording import joined
 from kit.measurement.intervals import Estimate, shown
 from kit.measurement.speed import SPEED_FILE, Speed
 from kit.measurement.units import shown_difference
-from kit.runtime.quantities import megabytes
+from kit.runtime.quantities import megabytes, percent
 
 
 @dataclass(frozen=True)
@@ -42,6 +38,7 @@ class Option:
     Attributes:
         series: Name of the series.
         labels: Number of labels.
+        cost: Cost of the labels; None without a cost of one label.
         metric: Main metric, measured or predicted by the learning curve.
         measured: The metric was measured, not predicted.
         probability: Share of the resamples in which the metric reaches the target; None without a target.
@@ -63,6 +60,7 @@ class Option:
     model_bytes: int | None
     seeds: int
     backtest: float | None = None
+    cost: float | None = None
     latency_doubt: str = ""
     busy: bool = False
 
@@ -132,64 +130,6 @@ def fits(option: Option, wish: Wish) -> bool:
     return wish.max_size_bytes is None or (option.model_bytes or 0) <= wish.max_size_bytes
 
 
-def options_of(series: Series, wish: Wish) -> list[Option]:
-    """Return an option per measured budget, and a predicted one if only the learning curve reaches the target."""
-    options = [_measured(series, point, wish) for point in series.points]
-    if wish.target is None or series.fit is None or any(o.metric.value >= wish.target for o in options):
-        return options
-    needed = series.fit.labels_for(1 - wish.target).value
-    if needed is None:
-        return options
-    labels = int(-(-needed // 1))
-    if labels <= options[-1].labels:
-        return options  # the measurement at this budget is below the target and overrules the curve
-    try:
-        error = series.fit.predict(labels)
-    except CurveRefused:
-        return options
-    probability = float((1 - series.fit.paths([labels])[:, 0] >= wish.target).mean())
-    return [
-        *options,
-        replace(
-            options[-1],
-            labels=labels,
-            model_bytes=_bytes_at(series, labels),
-            metric=metric_of(error),
-            measured=False,
-            probability=probability,
-            backtest=-series.fit.backtest.error,
-        ),
-    ]
-
-
-def _bytes_at(series: Series, labels: int) -> int | None:
-    """Return the size of a model at an unmeasured number of labels; None if no size is known."""
-    budgets = [point.budget for point in series.points if point.model_bytes is not None]
-    sizes = [point.model_bytes for point in series.points if point.model_bytes is not None]
-    if not sizes:
-        return None
-    if labels <= budgets[-1] or len(sizes) == 1:
-        return round(float(np.interp(labels, budgets, sizes)))
-    growth = max(0.0, (sizes[-1] - sizes[-2]) / (budgets[-1] - budgets[-2]))
-    return round(sizes[-1] + growth * (labels - budgets[-1]))
-
-
-def _measured(series: Series, point: Point, wish: Wish) -> Option:
-    probability = None if wish.target is None else float((point.replicates >= wish.target).mean())
-    return Option(
-        series=series.name,
-        labels=point.budget,
-        metric=point.estimate,
-        measured=True,
-        probability=probability,
-        latency_ms=series.speed.p50_ms if series.speed else None,
-        model_bytes=point.model_bytes,
-        seeds=len(point.runs),
-        latency_doubt=latency_doubt(series.speed, wish),
-        busy=series.speed is not None and bool(series.speed.warning),
-    )
-
-
 def ranked(options: Sequence[Option], wish: Wish) -> list[Option]:
     """Return the options that meet the target, fewest labels first; without a target, highest metric first."""
     if wish.target is None:
@@ -202,35 +142,39 @@ def ranked(options: Sequence[Option], wish: Wish) -> list[Option]:
     )
 
 
-def best_by_labels(options: Sequence[Option]) -> tuple[tuple[int, Option], ...]:
-    """Return the measured option with the highest metric for each number of labels that can be bought.
-
-    An option may need fewer labels. Options of equal metric are ordered by labels, latency and size.
-
-    Args:
-        options: Options within the limits.
-
-    Returns:
-        Number of labels and option, for each measured budget.
-    """
-    measured = ranked([option for option in options if option.measured], Wish())
-    budgets = sorted({option.labels for option in measured})
-    return tuple((budget, next(o for o in measured if o.labels <= budget)) for budget in budgets)
-
-
 def named(option: Option) -> str:
     """Return the name of an option: `finetune with 80 labels`."""
     return f"{option.series} with {option.labels:,} labels"
 
 
-def describe(option: Option, findings: Findings, wish: Wish) -> str:
+def undone_words(option: Option, findings: Findings) -> str:
+    """Return that the gate undid compression steps of an option; empty if not.
+
+    A cell whose steps were all undone has the Record of the model that it was made from.
+    """
+    rows = {row.seed: row for row in findings.cells if (row.series, row.budget) == (option.series, option.labels)}
+    steps = {step.partition(":")[0] for row in rows.values() for step in row.undone}
+    if not option.measured or not steps:
+        return ""
+    source = series_of(option, findings).source
+    sources = {row.seed: row.record for row in findings.cells if (row.series, row.budget) == (source, option.labels)}
+    count = sum(bool(row.undone) for row in rows.values())
+    whole = all(row.record == sources.get(seed) for seed, row in rows.items() if row.undone)
+    seeds = f" for {count} of {len(rows)} seeds" if len(rows) > 1 else ""
+    all_seeds, some = f": it is the model of {source}, not a compressed one", f", whose model is that of {source}"
+    instead = all_seeds if count == len(rows) else some
+    return f"the gate undid {joined(sorted(steps))}{seeds}{instead if whole else ''}"
+
+
+def describe(option: Option, findings: Findings) -> str:
     """Return an option in one line: series, labels and their cost, metric, latency, size, folders of derived runs."""
     metric = findings.metric
     parts = [named(option)]
-    if wish.label_cost is not None:
-        parts.append(f"{option.labels * wish.label_cost:,.2f} for labels")
+    if option.cost is not None:
+        parts.append(f"{option.cost:,.2f} for labels")
     kind = metric if option.measured else f"predicted {metric}"
-    parts.append(f"{kind} {shown(metric, option.metric)}")
+    reach = "" if option.probability is None else f" ({percent(option.probability)} of the resamples reach the target)"
+    parts.append(f"{kind} {shown(metric, option.metric)}{reach}")
     series = series_of(option, findings)
     if option.measured and (beside := series.beside(option.labels)):
         parts.append(beside)
@@ -243,6 +187,8 @@ def describe(option: Option, findings: Findings, wish: Wish) -> str:
         parts.append(f"{option.latency_ms:.1f} ms per text{doubt}")
     if option.model_bytes is not None:
         parts.append(megabytes(option.model_bytes) if option.measured else f"about {megabytes(option.model_bytes)}")
+    if undone := undone_words(option, findings):
+        parts.append(undone)
     if any(series is candidate for candidate in findings.candidates):
         parts.append(f"in {_folders(series, option.labels, findings.runs)}")
     return ", ".join(parts)

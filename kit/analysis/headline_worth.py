@@ -45,14 +45,14 @@ def source_sentences(
 
     The result has neither if the study has no such models. Of several students or compressed models, each sentence is
     about the lightest one that is within 1 point of the model that it is made from; if there is none, about the one
-    that loses least. Models without the steps that the gate undid are left out.
+    that loses least. Models of which the gate undid all steps are left out.
     """
     by_name = {one.name: one for one in series}
     largest: dict[str, SourceComparison] = {}
     for one in compared:
         if one.series not in largest or one.budget > largest[one.series].budget:
             largest[one.series] = one
-    kept = [one for one in largest.values() if one.undone < one.seeds]
+    kept = [one for one in largest.values() if not _is_source(one, by_name)]
     sentences = []
     for kind, steps in (("Distillation", False), ("Compression", True)):
         of_kind = [one for one in kept if bool(by_name[one.series].steps) is steps]
@@ -84,6 +84,15 @@ def _sentence(
         and (transfer.times is not None or transfer.low >= 1)
     ]
     return f"{kind}: {own.name}{which} {saved} at {shown.budget:,} labels; {'; '.join([change, *without])}."
+
+
+def _is_source(compared: SourceComparison, by_name: Mapping[str, Series]) -> bool:
+    """Return whether the gate undid all steps of all seeds."""
+
+    def records(name: str) -> set[str]:
+        return {run.record for p in by_name[name].points if p.budget == compared.budget for run in p.runs}
+
+    return compared.undone == compared.seeds and records(compared.series) <= records(compared.source)
 
 
 def _weight(series: Series, budget: int) -> tuple[float, float]:

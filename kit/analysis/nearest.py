@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kit.analysis.advice_options import Option, Wish, describe, fits, options_of, ranked, series_of
+from kit.analysis.advice_candidates import options_of, refusal_of
+from kit.analysis.advice_options import Option, Wish, describe, fits, ranked, series_of
 from kit.analysis.findings import Findings, Series
 from kit.measurement.units import shown_difference, shown_value
 
@@ -51,9 +52,9 @@ def _nearest(findings: Findings, wish: Wish, allowed: Sequence[Option]) -> Neare
     near = max(within, key=_metric, default=None)
     over = min(outside, key=lambda option: _excess(option, wish), default=None)
     if near is not None:
-        lines.append(f"nearest within the limits: {describe(near, findings, wish)}")
+        lines.append(f"nearest within the limits: {describe(near, findings)}")
     if over is not None:
-        lines.append(f"nearest beyond the limits: {describe(over, findings, wish)}; {_over(over, wish)}")
+        lines.append(f"nearest beyond the limits: {describe(over, findings)}; {_over(over, wish)}")
         return Nearest(tuple(lines), tuple(_smaller(over, findings)))
     if near is not None:
         below, commands = _below_target(within, findings, wish)
@@ -61,7 +62,7 @@ def _nearest(findings: Findings, wish: Wish, allowed: Sequence[Option]) -> Neare
     if not all_options:
         return Nearest(tuple(lines), ())
     best = max(all_options, key=_metric)
-    lines.append(f"highest {findings.metric}: {describe(best, findings, wish)}")
+    lines.append(f"highest {findings.metric}: {describe(best, findings)}")
     return Nearest(tuple(lines), tuple(_smaller(best, findings)))
 
 
@@ -75,11 +76,12 @@ def _below_target(within: Sequence[Option], findings: Findings, wish: Wish) -> t
     studied = [option for option in within if option.series in names] or within
     series = series_of(max(studied, key=_metric), findings)
     reason = _why_not(series, findings.metric, wish.target or 0)
+    reasons = (reason,) if reason else ()
     if findings.unfinished:
-        return (reason,), ()
+        return reasons, ()
     labels = 2 * series.points[-1].budget
     next_line = f"to measure next: {series.name} with {labels:,} labels or more{labels_missing(labels, findings)}"
-    return (reason, next_line), tuple(_larger(findings))
+    return (*reasons, next_line), tuple(_larger(findings))
 
 
 def labels_missing(labels: int, findings: Findings) -> str:
@@ -209,12 +211,13 @@ def _larger(findings: Findings) -> list[str]:
 
 
 def _why_not(series: Series, metric: str, target: float) -> str:
-    """Return the reason why a series is not predicted to reach a target."""
-    if series.fit is None:
-        return f"no prediction for {series.name}: {series.refusal}"
+    """Return the reason why a series is not predicted to reach a target.
+
+    The result is empty if nothing is predicted for it: the advice has a line about refusals.
+    """
+    if series.fit is None or refusal_of(series):
+        return ""
     fit, largest = series.fit, series.points[-1].budget
-    if fit.form == "last":
-        return "the labels needed are not known: no curve predicts the largest budget better than the budget before it"
     needed = fit.labels_for(1 - target)
     if needed.value is not None:
         return f"its curve reaches it with {needed.value:,.0f} labels, but the measurement at {largest:,} is lower"

@@ -130,6 +130,6 @@ def advise(
     else:
         for line in advice.lines:
             echo(line)
-        print_by_labels(advice, label_cost)
+        print_by_labels(advice)
     if advice.choice is None:
         raise typer.Exit(1)

@@ -14,6 +14,7 @@ from kit.runtime.quantities import megabytes, percent
 
 if TYPE_CHECKING:
     from kit.analysis.advice import Advice
+    from kit.analysis.advice_options import Option
     from kit.measurement.durations import Span
     from kit.records.record import Record
     from kit.studies.grid import Cell, Series
@@ -118,26 +119,31 @@ def _print_means(metric: str, values: Mapping[Cell, float], first: Record | None
     print_table([f"{metric}, mean (seeds)", *map(str, budgets)], rows)
 
 
-def print_by_labels(advice: Advice, label_cost: float | None) -> None:
-    """Print the best measured option within the limits for each number of labels that can be bought."""
-    from kit.measurement.intervals import shown
-
+def print_by_labels(advice: Advice) -> None:
+    """Print the best option within the limits for each number of labels."""
     if len(advice.by_labels) < 2:
         return
-    columns = ["if you can buy", "choose", advice.metric, "reaches the target", "per text", "size"]
-    rows: list[tuple[str, ...]] = []
-    for labels, option in advice.by_labels:
-        cost = "" if label_cost is None else f" ({labels * label_cost:,.2f})"
-        rows.append(
-            (
-                f"{labels:,} labels{cost}",
-                f"{option.series} with {option.labels:,} labels",
-                shown(advice.metric, option.metric),
-                "-" if option.probability is None else f"{percent(option.probability)} of the resamples",
-                "-" if option.latency_ms is None else f"{option.latency_ms:.3g} ms",
-                "-" if option.model_bytes is None else megabytes(option.model_bytes),
-            )
-        )
-    if all(option.probability is None for _, option in advice.by_labels):
-        columns, rows = [*columns[:3], *columns[4:]], [(*row[:3], *row[4:]) for row in rows]
-    print_table(columns, rows)
+    undone = {(series, labels) for series, labels, _ in advice.undone}
+    names = ["if you can buy", "choose", "cost", advice.metric, "reaches the target", "per text", "size"]
+    rows = [
+        _row(labels, option, advice.metric, is_undone=(option.series, option.labels) in undone)
+        for labels, option in advice.by_labels
+    ]
+    shown = [index for index in range(len(names)) if any(row[index] for row in rows)]
+    print_table([names[index] for index in shown], [[row[index] or "-" for index in shown] for row in rows])
+
+
+def _row(labels: int, option: Option, metric: str, is_undone: bool) -> list[str]:
+    """Return a row of the table by labels; unknown values are empty."""
+    from kit.measurement.intervals import shown
+
+    predicted, about = ("", "") if option.measured else ("predicted ", "about ")
+    return [
+        f"{labels:,} labels",
+        f"{option.series} with {option.labels:,} labels{' (undone)' if is_undone else ''}",
+        "" if option.cost is None else f"{option.cost:,.2f}",
+        f"{predicted}{shown(metric, option.metric)}",
+        "" if option.probability is None else f"{percent(option.probability)} of the resamples",
+        "" if option.latency_ms is None else f"{option.latency_ms:.3g} ms",
+        "" if option.model_bytes is None else f"{about}{megabytes(option.model_bytes)}",
+    ]

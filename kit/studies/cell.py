@@ -100,8 +100,10 @@ def _compressed(
     if storage is not None:
         for link in done.links:
             storage.keep(link.record)
-    undone = [f"{link.technique}: {' and '.join(link.gate.broken)}" for link in done.links if not link.gate.passed]
-    return done.record, undone
+    # A step that was undone may have been kept with other settings.
+    kept = {link.technique for link in done.links if link.gate.passed}
+    undone = {link.technique: link.gate.broken for link in done.links if link.technique not in kept}
+    return done.record, [f"{technique}: {' and '.join(broken)}" for technique, broken in undone.items()]
 
 
 def _finished_record(requested: Recipe, keep_model: bool, shared: LoadedInputs, storage: Storage | None) -> Record:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from kit.analysis.advice import advise
 from kit.analysis.advice_options import Wish
+from kit.analysis.findings import CellRow
 from kit.analysis.headline import headline
 from kit.analysis.points import Point, Run, metric_samples, point
 from kit.errors import DataError
@@ -26,16 +28,73 @@ def test_the_fewest_labels_that_meet_the_target_are_chosen() -> None:
 
 
 def test_each_number_of_labels_has_its_best_model_within_the_limits() -> None:
-    advice = advise(STUDY, Wish(target=0.73))
-    chosen = {labels: (option.series, option.labels) for labels, option in advice.by_labels}
+    advice = advise(STUDY, Wish(target=0.73, label_cost=0.5))
+    chosen = {labels: (option.series, option.labels, option.measured) for labels, option in advice.by_labels}
     assert chosen == {
-        100: ("probe", 100), 200: ("finetune", 200), 400: ("finetune", 400), 800: ("finetune", 800),
+        100: ("probe", 100, True), 200: ("finetune", 200, True), 400: ("finetune", 400, True),
+        800: ("finetune", 800, True), 1_600: ("finetune", 1_600, False), 3_200: ("finetune", 3_200, False),
+        6_400: ("finetune", 6_400, False),
     }  # fmt: skip
-    assert advice.by_labels[0][1].probability is not None and advice.by_labels[0][1].probability < 0.5
+    options = [option for _, option in advice.by_labels]
+    assert options[0].probability is not None and options[0].probability < 0.5
+    assert options[-1].probability is not None and options[-1].probability > 0.9
+    assert [option.cost for option in options] == [50, 100, 200, 400, 800, 1_600, 3_200]
     limited = advise(STUDY, Wish(max_latency_ms=1.0))
-    assert [option.series for _, option in limited.by_labels] == ["tfidf"] * 4
+    assert {option.series for _, option in limited.by_labels} == {"tfidf"}
     worse_with_more = findings(series("finetune", (0.80, 0.76, 0.75, 0.74), 7.0, 91_000_000))
     assert [option.labels for _, option in advise(worse_with_more, Wish()).by_labels] == [100] * 4
+
+
+def test_nothing_is_predicted_from_an_ill_behaved_curve() -> None:
+    falling = series("falling", (0.60, 0.80, 0.78, 0.70), 7.0, 91_000_000)
+    jumping = series("jumping", (0.50, 0.51, 0.52, 0.90), 7.0, 91_000_000)
+    short = [series(name, (0.6, 0.7), 7.0, 91_000_000) for name in "abcdef"]
+    advice = advise(findings(falling, jumping, *short), Wish(target=0.95))
+    reasons = dict(advice.refusals)
+    assert reasons["falling"].startswith("its curve falls significantly, from 80.0 % with 200 to 70.0 % with 800")
+    assert reasons["jumping"].startswith("its curve was off by 3") and "(limit: 5.0 points)" in reasons["jumping"]
+    few = "a learning curve needs at least 4 different budgets; there are 2"
+    assert reasons["a"] == few
+    assert [line for line in advice.lines if line.endswith(few)] == [f"no prediction for a, b, c, d and 2 more: {few}"]
+    assert all(option.measured for _, option in advice.by_labels)
+    many = [replace(falling, name=f"{n}", refusal=f"{n} budgets", fit=None) for n in range(9)]
+    last = [line for line in advise(findings(*many), Wish()).lines if line.startswith("no prediction for")][-1]
+    assert last == "no prediction for 5 more: --json has the reasons"
+
+
+def test_the_probability_and_the_cost_of_every_option_are_printed() -> None:
+    lines = advise(STUDY, Wish(target=0.755, label_cost=0.1)).lines
+    for start in (
+        "possible: finetune with 200",
+        "safer: finetune with 400",
+    ):
+        (line,) = [line for line in lines if line.startswith(start)]
+        assert re.search(r", [24]0.00 for labels, accuracy .*\] \(\d+ % of the resamples reach the target\)", line)
+
+
+def undone(series_name: str, budget: int, seed: int, record: str, *steps: str) -> CellRow:
+    return CellRow(series_name, budget, seed, "finished", record=record, undone=steps)
+
+
+def test_advice_names_compression_that_was_undone() -> None:
+    finetune, probe = STUDY.series[:2]
+    int8 = replace(probe, name="int8", source="finetune", steps=("int8-onnx",))
+    why = "int8-onnx: agrees on 80 %"
+    rows = [undone("finetune", 100, seed, f"r{seed}") for seed in (0, 1)]
+    rows += [undone("int8", 100, 0, "r0", why), undone("int8", 100, 1, "r1", why)]
+    rows += [undone("int8", 200, 0, "other"), undone("int8", 200, 1, "r1", why), undone("finetune", 200, 1, "r1")]
+    advice = advise(replace(findings(finetune, int8), cells=tuple(rows)), Wish())
+    assert advice.undone == (
+        ("int8", 100, "the gate undid int8-onnx for 2 of 2 seeds: it is the model of finetune, not a compressed one"),
+        (
+            "int8",
+            200,
+            "the gate undid int8-onnx for 1 of 2 seeds, whose model is that of finetune",
+        ),
+    )
+    small = advise(replace(findings(int8), series=(finetune, int8), cells=tuple(rows)), Wish(target=0.715))
+    (line,) = [line for line in small.lines if line.startswith("possible: int8 with 100 labels")]
+    assert line.endswith("the gate undid int8-onnx for 2 of 2 seeds: it is the model of finetune, not a compressed one")
 
 
 def test_a_choice_near_the_target_is_unsure() -> None:
