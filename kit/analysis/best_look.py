@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kit.analysis.looks import INDIFFERENCE, Candidate, Evidence, Judged, Look, Open, Verdict, next_seeds
 from kit.analysis.mean_bounds import Mean, means_of
@@ -28,13 +29,14 @@ def look_for_best(evidence: Evidence) -> Look:
     own = evidence.mean(choice, tops[choice.series].budget)
     beats = _tested(own) and own.bounds(evidence.level, evidence.metric)[0] > evidence.floor
     sure = not undecided and beats
-    judged = tuple(_judged(one, tops, gaps, evidence=evidence, failed=out | worse) for one in evidence.candidates)
-    chosen = next(one for one in judged if one.series == choice.series)
+    judged = [option for one in evidence.candidates for option in _judged(one, gaps, evidence, failed=out | worse)]
+    chosen = next(one for one in judged if (one.series, one.labels) == (choice.series, tops[choice.series].budget))
+    certain = replace(chosen, verdict=Verdict.MEETS) if sure else chosen
     wanted = [] if sure else _wanted(left, choice, gaps, undecided=undecided, evidence=evidence)
     return Look(
         evidence.number,
-        judged,
-        choice=chosen,
+        tuple(certain if one is chosen else one for one in judged),
+        choice=certain,
         sure=sure,
         claim=_claim(chosen, sure, undecided, metric=evidence.metric),
         open=tuple(wanted),
@@ -64,23 +66,18 @@ def _within(gap: Mean, evidence: Evidence) -> bool:
     return _tested(gap) and gap.value + gap.width(evidence.level) < INDIFFERENCE
 
 
-def _judged(
-    candidate: Candidate,
-    tops: Mapping[str, Point],
-    gaps: Mapping[str, Mean],
-    *,
-    evidence: Evidence,
-    failed: set[str],
-) -> Judged:
-    series, point = candidate.series, tops[candidate.series]
-    verdict = Verdict.FAILS if series in failed else Verdict.OPEN
-    low = high = None
-    if series in gaps and _tested(gaps[series]):
-        width = gaps[series].width(evidence.level)
-        low, high = gaps[series].value - width, gaps[series].value + width
-    return Judged(
-        series, point.budget, len(point.runs), value=point.estimate.value, low=low, high=high, verdict=verdict
-    )
+def _judged(candidate: Candidate, gaps: Mapping[str, Mean], evidence: Evidence, failed: set[str]) -> list[Judged]:
+    """Return the options of a series; its largest budget has bounds of the difference to the choice."""
+    series, options = candidate.series, []
+    for point in candidate.points:
+        low = high = None
+        if series in gaps and point is candidate.points[-1] and _tested(gaps[series]):
+            width = gaps[series].width(evidence.level)
+            low, high = gaps[series].value - width, gaps[series].value + width
+        mean = evidence.means[series, point.budget]
+        verdict = Verdict.FAILS if series in failed else Verdict.OPEN
+        options.append(Judged(series, point.budget, mean.seeds, value=mean.value, low=low, high=high, verdict=verdict))
+    return options
 
 
 def _wanted(
