@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kit.records.record import Record
     from kit.runs.execute import finetune
     from kit.workflows.advise import advise
+    from kit.workflows.answer import answer
     from kit.workflows.bench import bench
     from kit.workflows.check import check
     from kit.workflows.compress import compress
@@ -38,6 +39,7 @@ _HOMES = {
     "Recipe": "kit.recipe",
     "Record": "kit.records.record",
     "advise": "kit.workflows.advise",
+    "answer": "kit.workflows.answer",
     "bench": "kit.workflows.bench",
     "check": "kit.workflows.check",
     "compress": "kit.workflows.compress",
@@ -58,6 +60,7 @@ __all__ = [
     "Recipe",
     "Record",
     "advise",
+    "answer",
     "bench",
     "check",
     "compress",

