@@ -34,6 +34,7 @@ class Series:
         source: Name of the series that the models are made from: the source of compression steps, or the teacher;
             empty for models that start from their checkpoint.
         steps: Compression steps from the source, in words; empty for a trained model.
+        variant: Name of the variant, which its series on several checkpoints share.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Series:
     others: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
     source: str = ""
     steps: tuple[str, ...] = ()
+    variant: str = ""
 
     def beside(self, budget: int) -> str:
         """Return the other metrics at a budget in words: `macro_f1 61.0 % [58.2, 63.9]`.

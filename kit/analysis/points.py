@@ -127,9 +127,11 @@ def metric_samples(
         parts = measure.tally(run, targets)
         whole = {name: part.sum(axis=0) for name, part in parts.items()}
         values[index] = _score(measure, whole, whole, n=n)
+        # One product for all summands reads the weights once.
+        columns, ends = np.hstack(list(parts.values())), np.cumsum([part.shape[1] for part in parts.values()])
         done = 0
         for weights in resample_weights(n, resamples, seed):
-            sums = {name: weights @ part for name, part in parts.items()}
+            sums = dict(zip(parts, np.split(weights @ columns, ends[:-1], axis=1), strict=True))
             samples[index, done : done + len(weights)] = _score(measure, sums, whole, n=n)
             done += len(weights)
     return values, samples

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -133,11 +134,29 @@ def wilson_interval(right: int, n: int, level: float = 0.95) -> tuple[float, flo
 
 
 def resample_weights(n: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """Yield batches of resamples as draw counts per example: (batch, n), with n draws in each row."""
+    """Yield batches of resamples as draw counts per example: (batch, n), with n draws in each row.
+
+    Callers must not change them: the last single batch is kept.
+    """
+    if n * resamples <= _CELLS:
+        yield _only_batch(n, resamples, seed)
+        return
     generator = np.random.default_rng(seed)
     rows = max(1, _CELLS // n)
     for start in range(0, resamples, rows):
-        count = min(rows, resamples - start)
-        drawn: NDArray[np.int64] = generator.integers(0, n, (count, n))
-        drawn += np.arange(count)[:, None] * n
-        yield np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(np.float64)
+        yield _drawn(generator, min(rows, resamples - start), n)
+
+
+@lru_cache(maxsize=1)
+def _only_batch(n: int, resamples: int, seed: int) -> Floats:
+    """Return all resamples as one array; a study uses the same for thousands of scores."""
+    weights = _drawn(np.random.default_rng(seed), resamples, n)
+    weights.setflags(write=False)
+    return weights
+
+
+def _drawn(generator: np.random.Generator, count: int, n: int) -> Floats:
+    """Return the draw counts (count, n) of resamples."""
+    drawn: NDArray[np.int64] = generator.integers(0, n, (count, n))
+    drawn += np.arange(count)[:, None] * n
+    return np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(np.float64)

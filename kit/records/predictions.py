@@ -11,6 +11,8 @@ import numpy as np
 from kit.errors import MAKE_AGAIN, RecordError, first_line
 
 if TYPE_CHECKING:
+    from pyarrow import ChunkedArray
+
     from kit.data import Examples
 
 PREDICTIONS_FILE = "predictions.parquet"
@@ -45,16 +47,23 @@ def read_predictions(file: Path, labels: tuple[str, ...], column: str) -> Predic
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(file).to_pydict()
-        names = [tuple(row) for row in table["labels"]]
-        cells = table[column]
-        outputs = np.asarray(cells, object if isinstance(next(iter(cells), None), str) else np.float32)
+        with pq.ParquetFile(file) as parquet:
+            table = parquet.read(use_threads=False)
+        names = [tuple(row) for row in table["labels"].to_pylist()]
         if labels and not {name for row in names for name in row} <= {*labels}:
             raise ValueError("it has labels that record.json does not list")
-        return Predictions(np.asarray(table["id"], np.int64), names, outputs)
+        return Predictions(np.asarray(table["id"].to_pylist(), np.int64), names, _outputs(table[column]))
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:  # pyarrow raises these
         problem = f"{file.name} cannot be read ({first_line(error)})"
         raise RecordError(f"{file.parent} is damaged: {problem}", MAKE_AGAIN) from error
+
+
+def _outputs(column: ChunkedArray) -> np.ndarray:
+    """Return texts, or rows of numbers. Raises ValueError for rows of different lengths."""
+    cells = column.combine_chunks()
+    if not hasattr(cells, "flatten") or not len(cells):
+        return np.asarray(cells.to_pylist(), object if len(cells) else np.float32)
+    return np.asarray(cells.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(cells), -1)
 
 
 def write_predictions(folder: Path, examples: Examples, outputs: np.ndarray, column: str) -> None:

@@ -28,7 +28,7 @@ def ladder(findings: Findings) -> Table:
         for series in findings.series
     ]
     names = (
-        "Method",
+        "Variant",
         "Checkpoint",
         "Parameters#",
         "Saved model#",
@@ -56,7 +56,7 @@ def choices(findings: Findings) -> Table:
             )
         )
     names = (
-        "Method",
+        "Variant",
         "Labels#",
         f"{title(findings.metric)}#",
         "Median latency#",
@@ -84,7 +84,7 @@ def speeds(findings: Findings) -> Table:
         )
         for name, speed in timed
     ]
-    names = ("Method", "Median#", "95th percentile#", "Short / medium / long texts, ms", "Measured on")
+    names = ("Variant", "Median#", "95th percentile#", "Short / medium / long texts, ms", "Measured on")
     return Table(_speed_caption([speed for _, speed in timed]), columns(*names), tuple(rows))
 
 

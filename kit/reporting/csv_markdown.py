@@ -20,6 +20,9 @@ _CELL_FIELDS = (
     "series", "budget", "seed", "state", "metric", "low", "high", "seconds", "diagnosis", "flag", "record", "error",
 )  # fmt: skip
 _POINT_FIELDS = ("series", "method", "checkpoint", "parameters", "budget", "seeds", "mean", "low", "high", "seed_sd")
+_COMPARISON_FIELDS = (
+    "a", "b", "budget", "difference", "low", "high", "p_bootstrap", "p_mcnemar", "p_holm", "seeds", "verdict",
+)  # fmt: skip
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -39,11 +42,7 @@ def markdown(findings: Findings) -> str:
             predictions.refusals(findings),
         ),
         *_section("Comparisons", result_tables.comparisons(findings)),
-        *(
-            _section("Compression and distillation", result_tables.source_comparisons(findings))
-            if findings.against_sources
-            else ()
-        ),
+        *_section("Compression and distillation", result_tables.source_comparisons(findings)),
         *_section("Value of pretraining", result_tables.pretraining_value(findings)),
         *_section("Sizes", cost_tables.ladder(findings)),
         *_section("Cost", cost_tables.choices(findings), cost_tables.speeds(findings)),
@@ -72,6 +71,18 @@ def points_csv(findings: Findings) -> str:
         for point in series.points
     )  # fmt: skip
     return _csv(_POINT_FIELDS, rows)
+
+
+def comparisons_csv(findings: Findings) -> str:
+    """Return every compared pair of variants as CSV."""
+    rows = (
+        [
+            one.a, one.b, one.budget, one.difference.value, one.difference.low, one.difference.high, one.p_bootstrap,
+            one.p_mcnemar, one.p_holm, one.seeds, one.judgement.words,
+        ]
+        for one in findings.comparisons
+    )  # fmt: skip
+    return _csv(_COMPARISON_FIELDS, rows)
 
 
 def _csv(header: Iterable[str], rows: Iterable[Sequence[object]]) -> str:

@@ -19,9 +19,8 @@
     const width = Math.floor(holder.clientWidth);
     const scheme = prefersDark.matches ? "dark" : "light";
     const spec = {
-      ...specs[holder.dataset.chart],
+      ...specs[holder.dataset.chart][holder.dataset.panel],
       width: width - 8,
-      height: width < 520 ? 300 : 400,
       autosize: { type: "fit-x", contains: "padding" },
     };
     const result = await vegaEmbed(holder, spec, {
@@ -55,6 +54,16 @@
     waiting = setTimeout(drawAll, 150);
   }
 
+  const PAPER = 680; // CSS pixels that fit on A4 and Letter
+
+  function fitPaper() {
+    for (const [holder, { view }] of drawn) {
+      view.width(holder.parentElement.childElementCount > 1 ? PAPER / 2 - 16 : PAPER).resize().run();
+    }
+  }
+
+  window.addEventListener("beforeprint", fitPaper);
+  window.addEventListener("afterprint", redrawSoon);
   prefersDark.addEventListener("change", redrawSoon);
   window.addEventListener("resize", () => {
     const holders = [...document.querySelectorAll("[data-chart]")];

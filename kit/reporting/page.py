@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -24,36 +24,18 @@ from kit.runtime.characters import plain
 
 if TYPE_CHECKING:
     from kit.analysis.findings import Findings
+    from kit.reporting.figures.figure import Figure
 
 _HERE = Path(__file__).parent
-_CLIPPED = "▲ and ▼ mark intervals that extend beyond the axis."
-_CURVES_INTRO = (
-    "Marks are means over seeds with their 95 % interval; faint dots are single seeds, crosses are seeds that failed "
-    "to train. Lines are fitted learning curves with 95 % bands, dotted where they predict: up to 8 times the largest "
-    "budget. If a method has no fitted curve, its means are connected. Methods are moved slightly sideways so that "
-    f"they do not overlap. {_CLIPPED}"
-)
-_SIZES_INTRO = (
-    "Each line is one method with one number of labels, over the sizes of its checkpoints. Bars are 95 % intervals. "
-    f"{_CLIPPED}"
-)
-_FRONTIER_INTRO = (
-    "Filled dots: no other choice is at least as good in metric, latency, size and labels and better in one of them. "
-    "Dashed line: the best metric within each latency. Larger dots: more labels, or with a single budget a larger "
-    f"model. Bars are 95 % intervals. {_CLIPPED}"
-)
 
 
 @dataclass(frozen=True)
 class Section:
-    """Section of the page.
+    """Section of the page with tables or texts.
 
     Attributes:
         id: Id of the HTML element.
         heading: Heading.
-        intro: Text below the chart.
-        chart: Name of the chart; empty for none.
-        hidden: Tables with the numbers of the chart, folded below it.
         tables: Tables that are always visible.
         filtered: Tables whose rows can be sorted and filtered.
         blocks: Headings and texts to copy.
@@ -61,19 +43,14 @@ class Section:
 
     id: str
     heading: str
-    intro: str = ""
-    chart: str = ""
-    hidden: tuple[Table, ...] = ()
     tables: tuple[Table, ...] = ()
     filtered: tuple[Table, ...] = ()
     blocks: tuple[tuple[str, str], ...] = ()
 
 
-def page(findings: Findings) -> str:
-    """Return the report as HTML; about 1 MB of it are the libraries that draw the charts."""
-    from kit.reporting.charts import all_charts
-
-    specs = {name: chart.to_dict() for name, chart in all_charts(findings).items()}
+def page(findings: Findings, figures: Sequence[Figure]) -> str:
+    """Return the report as HTML; about 1 MB of it are the libraries that draw the figures."""
+    specs = {figure.name: figure.specs() for figure in figures}
     scripts = (_vega(), _read("page.js"))
     html: str = _template().render(
         about=(
@@ -86,8 +63,8 @@ def page(findings: Findings) -> str:
         study=plain(findings.study),
         answer=[plain(sentence) for sentence in findings.answer] or ["No cell has finished yet."],
         notes=[plain(note) for note in findings.notes],
-        sections=[section for section in _sections(findings, set(specs)) if _has_content(section)],
-        described={name: spec["description"] for name, spec in specs.items()},
+        figures=figures,
+        sections=[section for section in _sections(findings) if _has_content(section)],
         charts={"specs": specs, "light": vega_config(LIGHT), "dark": vega_config(DARK)},
         scripts=scripts,
         hashes=[_sha256(script) for script in scripts],
@@ -96,27 +73,19 @@ def page(findings: Findings) -> str:
     return html
 
 
-def _sections(findings: Findings, drawn: set[str]) -> Iterator[Section]:
-    """Yield the sections of the page in order."""
+def _sections(findings: Findings) -> Iterator[Section]:
+    """Yield the sections of tables and texts in order."""
     metric = title(findings.metric)
-    predicted = tuple(table for table in (predictions.ahead(findings), predictions.needed(findings)) if table)
-    yield _figure("curves", "Learning curves", _CURVES_INTRO, drawn, result_tables.seeds(findings))
+    predicted = (predictions.ahead(findings), predictions.needed(findings), predictions.refusals(findings))
     yield Section(
         "means", f"{metric} by budget", tables=(result_tables.means(findings), *result_tables.other_means(findings))
     )
-    yield Section("predictions", "Predictions for more labels", tables=(*predicted, predictions.refusals(findings)))
+    yield Section("predictions", "Predictions for more labels", tables=predicted)
     yield Section("comparisons", "Comparisons", tables=(result_tables.comparisons(findings),))
-    if findings.against_sources:
-        yield Section("sources", "Compression and distillation", tables=(result_tables.source_comparisons(findings),))
+    yield Section("sources", "Compression and distillation", tables=(result_tables.source_comparisons(findings),))
     yield Section("worth", "Value of pretraining", tables=(result_tables.pretraining_value(findings),))
-    if "sizes" in drawn:
-        yield _figure("sizes", "Size ladder", _SIZES_INTRO, drawn, cost_tables.ladder(findings))
-    if "frontier" in drawn:
-        yield _figure(
-            "frontier", "Frontier", _FRONTIER_INTRO, drawn, cost_tables.choices(findings), cost_tables.speeds(findings)
-        )
-    else:
-        yield Section("frontier", "Cost", tables=(cost_tables.choices(findings),))
+    yield Section("cost", "Size and latency", tables=(cost_tables.ladder(findings), cost_tables.speeds(findings)))
+    yield Section("choices", "All choices", filtered=(cost_tables.choices(findings),))
     yield Section("cells", "All cells", filtered=(study_tables.cells(findings),))
     yield Section("data", "Data and audit", tables=(study_tables.data(findings),))
     yield Section("environment", "Environment", tables=(study_tables.environment(findings),))
@@ -124,13 +93,8 @@ def _sections(findings: Findings, drawn: set[str]) -> Iterator[Section]:
     yield Section("reproduce", "Reproduce", blocks=tuple((name, text) for name, text in blocks if text.strip()))
 
 
-def _figure(name: str, heading: str, intro: str, drawn: set[str], *numbers: Table) -> Section:
-    """Return a section with a chart and the tables of its numbers."""
-    return Section(name, heading, intro, chart=name if name in drawn else "", hidden=numbers)
-
-
 def _has_content(section: Section) -> bool:
-    return bool(section.chart or section.blocks or any((*section.hidden, *section.tables, *section.filtered)))
+    return bool(section.blocks or any((*section.tables, *section.filtered)))
 
 
 @cache

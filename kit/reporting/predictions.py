@@ -36,7 +36,7 @@ def ahead(findings: Findings) -> Table:
         f"{title(findings.metric)} predicted for more labels. The back-test error is that of a prediction which can be "
         "checked: the largest budget, predicted from the smaller ones."
     )
-    names = ("Method", "Back-test error#", *(f"{times} times the labels#" for times in _MULTIPLES))
+    names = ("Variant", "Back-test error#", *(f"{times} times the labels#" for times in _MULTIPLES))
     return Table(caption, columns(*names), tuple(rows))
 
 
@@ -53,7 +53,7 @@ def needed(findings: Findings) -> Table:
         if series.fit
     ]
     names = (
-        "Method",
+        "Variant",
         "Back-test error#",
         *(f"for {shown_value(findings.metric, target)}#" for target in target_values),
     )
@@ -71,7 +71,7 @@ def refusals(findings: Findings) -> Table:
         for series in findings.series
         if not series.fit
     ]
-    return Table("Methods without predictions.", columns("Method", "Reason"), tuple(rows))
+    return Table("Methods without predictions.", columns("Variant", "Reason"), tuple(rows))
 
 
 def back_test(fit: Fit, metric: str) -> TableCell:

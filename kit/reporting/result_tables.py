@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from kit.analysis.points import Point
 
 
+_MAX_PAIRS = 60  # in the table; the CSV file has all
+
+
 def means(findings: Findings) -> Table:
     """Return the mean, interval, number and spread of seeds; a row per method and baseline, a column per budget."""
     return _means(findings, findings.metric, {series.name: series.points for series in findings.series})
@@ -52,7 +55,7 @@ def _means(findings: Findings, metric: str, points: Mapping[str, Sequence[Point]
         f"{title(metric)} by method and number of labels: mean over seeds, 95 % interval over seeds and test examples, "
         "number of seeds, and standard deviation (sd) over seeds."
     )
-    return Table(caption, columns("Method", *(f"{budget:,} labels#" for budget in budgets)), tuple(rows))
+    return Table(caption, columns("Variant", *(f"{budget:,} labels#" for budget in budgets)), tuple(rows))
 
 
 def _mean_cell(metric: str, point: Point | None) -> TableCell:
@@ -64,30 +67,12 @@ def _mean_cell(metric: str, point: Point | None) -> TableCell:
     return TableCell(shown(metric, point.estimate), note, point.estimate.value)
 
 
-def seeds(findings: Findings) -> Table:
-    """Return the result of every seed, a row per dot of the learning curves."""
-    rows = []
-    for series in findings.series:
-        for point in series.points:
-            for run in point.runs:
-                rows.append(
-                    (
-                        text_cell(series.name),
-                        TableCell(f"{point.budget:,}", key=point.budget),
-                        TableCell(str(run.seed), key=run.seed),
-                        TableCell(shown_value(findings.metric, run.value), key=run.value),
-                        text_cell(run.flag, bad=bool(run.flag)),
-                    )
-                )
-    names = ("Method", "Labels#", "Seed#", f"{title(findings.metric)}#", "Flagged")
-    return Table("Result of every seed, each a dot in the chart.", columns(*names), tuple(rows))
-
-
 def comparisons(findings: Findings) -> Table:
-    """Return all compared pairs of methods with both tests, the smallest p value first."""
+    """Return the compared pairs with both tests, the smallest p value first; of many, the pairs with the best."""
     has_mcnemar = (
         findings.metric not in OF_HUNDRED
     )  # it counts correct predictions, and translations are rarely correct or wrong
+    pairs, restriction = _pairs_to_show(findings)
     rows = [
         (
             text_cell(f"{comparison.a} against {comparison.b}", comparison.line),
@@ -97,19 +82,34 @@ def comparisons(findings: Findings) -> Table:
             TableCell(str(comparison.seeds), key=comparison.seeds),
             TableCell(comparison.judgement.words),
         )
-        for comparison in sorted(
-            findings.comparisons, key=lambda comparison: (not comparison.tested, comparison.p_holm)
-        )
+        for comparison in sorted(pairs, key=lambda comparison: (not comparison.tested, comparison.p_holm))
     ]
     names = ("Pair", "Labels#", "Difference#", "p (Holm)#", "Paired seeds#", "Verdict")
     caption = (
-        "Each pair of methods at the largest budget that both have, on the same test examples. Significance is that of "
-        "a bootstrap test over seeds and test examples, with Holm's correction for all tested comparisons. The test "
-        f"needs {MIN_SEEDS} paired seeds; pairs of methods with fewer are not tested."
+        f"{restriction} at the largest budget that both have, on the same test examples. Significance is that of a "
+        "bootstrap test over seeds and test examples, with Holm's correction for all tested comparisons. The test "
+        f"needs {MIN_SEEDS} paired seeds; pairs with fewer are not tested."
     )
     if has_mcnemar:
         caption += " McNemar's test compares the trained models themselves and ignores the variance between seeds."
     return Table(caption, columns(*names), tuple(rows))
+
+
+def _pairs_to_show(findings: Findings) -> tuple[Sequence[Comparison], str]:
+    """Return the comparisons to show and the start of a caption: all of few, or those with the best variant."""
+    count = len(findings.comparisons)
+    if count <= _MAX_PAIRS:
+        return findings.comparisons, "Each pair of variants"
+    best = max(
+        (series for series in findings.series if series.points),
+        key=lambda series: (series.points[-1].budget, series.points[-1].estimate.value),
+    )
+    pairs = [comparison for comparison in findings.comparisons if best.name in (comparison.a, comparison.b)]
+    oriented = [pair if pair.a == best.name else pair.swapped() for pair in pairs]
+    return oriented, (
+        f"The pairs with {plain(best.name)}, which has the highest mean at the largest budget; all {count:,} pairs are "
+        "in comparisons.csv. Pairs are compared"
+    )
 
 
 def _p_cell(comparison: Comparison, has_mcnemar: bool) -> TableCell:
@@ -172,4 +172,4 @@ def pretraining_value(findings: Findings) -> Table:
     caption = "How many times as many labels training from scratch needs to match the pretrained checkpoint."
     if source := scratch_backtest(findings.series):
         caption += f" The numbers for training from scratch were found {source} labels, where the truth is known."
-    return Table(caption, columns("Method", "Labels#", "Times as many#", "95 % interval#"), tuple(rows))
+    return Table(caption, columns("Variant", "Labels#", "Times as many#", "95 % interval#"), tuple(rows))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def cells(findings: Findings) -> Table:
     """Return every cell of the grid, unfinished cells included."""
     names = (
-        "Method", "Labels#", "Seed#", "State", f"{title(findings.metric)}#", "Time#", "Flag or error",
+        "Variant", "Labels#", "Seed#", "State", f"{title(findings.metric)}#", "Time#", "Flag or error",
         "How training ended", "Record",
     )  # fmt: skip
     rows = tuple(_cell_row(row, findings.metric) for row in findings.cells)

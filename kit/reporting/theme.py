@@ -2,6 +2,7 @@
 
 Series have the colours of Okabe & Ito 2008 (Color Universal Design), which people with any kind of colour blindness can
 distinguish; black becomes white on a dark background. Some colours are pale, so charts always add a shape or a dash.
+Ordered values have the colours of viridis (van der Walt & Smith 2015), whose order any kind of colour blindness keeps.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import Any
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, "Noto Sans", sans-serif'
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
 DASHES = ((1, 0), (8, 3), (4, 2), (10, 3, 2, 3), (14, 4))
+
+HEAT = ("#eff5fb", "#6baed6", "#08306b")  # of the smallest, middle and largest value, on light and on dark pages
+ON_LIGHT, ON_DARK = "#1c2126", "#ffffff"  # text on cells of a heat map
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ LIGHT = Palette(
     accent="#0a58a6",
     bad="#a8261c",
     series=(*_OKABE_ITO, "#000000", "#B8A900"),  # Okabe & Ito's yellow, darkened, as it is invisible on white
-    ramp=("#6baed6", "#08306b"),
+    ramp=("#5ec962", "#21918c", "#3b528b", "#440154"),
 )
 DARK = Palette(
     page="#14171a",
@@ -53,7 +57,7 @@ DARK = Palette(
     accent="#80bbf7",
     bad="#ff9c92",
     series=(*_OKABE_ITO, "#ffffff", "#F0E442"),
-    ramp=("#4682b4", "#e3f0fc"),
+    ramp=("#5a6fae", "#21a198", "#5ec962", "#fde725"),
 )
 
 
@@ -77,6 +81,15 @@ def vega_config(palette: Palette) -> dict[str, Any]:
         "font": FONT,
         "view": {"stroke": None},
         "axis": axis,
+        "title": {
+            "color": palette.text,
+            "subtitleColor": palette.muted,
+            "fontSize": 14,
+            "fontWeight": 600,
+            "subtitleFontSize": 12,
+            "subtitlePadding": 6,
+            "offset": 10,
+        },
         "legend": {
             "orient": "bottom",
             "labelColor": palette.text,

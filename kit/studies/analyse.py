@@ -242,6 +242,7 @@ def _series(
                 others={other: _points(cells, scored, other) for other, scored in others.items()},
                 source="" if source is None else names[source.series],
                 steps=tuple(map(step_words, grid.variants[key[0]].steps or ())),
+                variant=key[0],
             )
         )
     return tuple(series)

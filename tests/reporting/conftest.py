@@ -15,6 +15,9 @@ from kit.analysis.findings import CellRow, Choice, Findings, Series, Speed
 from kit.analysis.points import Point, Run, errors
 from kit.analysis.pretraining_value import Transfer
 from kit.measurement.intervals import Estimate
+from kit.reporting.figures.every import all_figures
+from kit.reporting.page import page
+from tests.support.many_series import many_series
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -171,10 +174,21 @@ def study(names: Sequence[str], labels: tuple[str, ...], text: str = "") -> Find
     )
 
 
+def page_of(findings: Findings) -> str:
+    """Return the page with its figures."""
+    return page(findings, all_figures(findings))
+
+
 @pytest.fixture(scope="session")
 def findings() -> Findings:
     """A typical study."""
     return study([row[0] for row in _SERIES], ("billing", "delivery", "other"))
+
+
+@pytest.fixture(scope="session")
+def many() -> Findings:
+    """A study of 40 series at five budgets."""
+    return many_series()
 
 
 @pytest.fixture(scope="session")

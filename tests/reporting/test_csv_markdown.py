@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from kit.analysis.findings import Findings
-from kit.reporting.csv_markdown import cells_csv, markdown, points_csv
+from kit.reporting.csv_markdown import cells_csv, comparisons_csv, markdown, points_csv
 from tests.reporting.conftest import BUDGETS, HOSTILE
 
 
@@ -116,6 +116,15 @@ def test_points_csv_has_every_mean(findings: Findings) -> None:
     assert {row["checkpoint"] for row in rows} == {"minilm", "mpnet", ""}
 
 
+def test_many_pairs_are_in_the_csv_and_few_in_the_text(many: Findings) -> None:
+    rows = list(csv.DictReader(io.StringIO(comparisons_csv(many), newline="")))
+    assert len(rows) == len(many.comparisons) == 40 * 39 // 2
+    assert float(rows[0]["difference"]) == many.comparisons[0].difference.value
+    table = next(table for table in _tables(markdown(many)) if table[0].startswith("| Pair |"))
+    assert len(table) - 2 == 39
+    assert "all 780 pairs are in comparisons.csv" in markdown(many)
+
+
 def test_hostile_text_survives_csv(hostile: Findings) -> None:
     rows = list(csv.DictReader(io.StringIO(cells_csv(hostile), newline="")))
     assert len(rows) == 74
@@ -124,5 +133,5 @@ def test_hostile_text_survives_csv(hostile: Findings) -> None:
 
 
 def test_markdown_of_a_study_without_results(nothing: Findings, bare: Findings) -> None:
-    assert "| Method |" not in markdown(nothing)
+    assert "| Variant |" not in markdown(nothing)
     assert "one budget is no curve" in markdown(bare)

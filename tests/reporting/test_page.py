@@ -12,8 +12,7 @@ from html.parser import HTMLParser
 import pytest
 
 from kit.analysis.findings import Findings
-from kit.reporting.page import page
-from tests.reporting.conftest import HOSTILE
+from tests.reporting.conftest import HOSTILE, page_of
 
 
 class _Reader(HTMLParser):
@@ -47,7 +46,7 @@ class _Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html(findings: Findings) -> str:
-    return page(findings)
+    return page_of(findings)
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +56,14 @@ def read(html: str) -> _Reader:
 
 @pytest.fixture(scope="module")
 def attacked(hostile: Findings) -> _Reader:
-    return _Reader(page(hostile))
+    return _Reader(page_of(hostile))
 
 
 def test_sections_have_a_fixed_order(read: _Reader) -> None:
     sections = [attributes["id"] for tag, attributes in read.elements if tag == "section"]
     assert sections == [
-        "answer", "notes", "curves", "means", "predictions", "comparisons", "worth", "sizes", "frontier", "cells",
-        "data", "environment", "reproduce",
+        "answer", "notes", "curves", "heat-map", "frontier", "sizes", "means", "predictions", "comparisons", "worth",
+        "cost", "choices", "cells", "data", "environment", "reproduce",
     ]  # fmt: skip
     links = [attributes["href"] for tag, attributes in read.elements if tag == "a"]
     assert links == ["#answer", *(f"#{section}" for section in sections)], "the skip link, and a link to each section"
@@ -76,9 +75,9 @@ def test_structure_is_accessible(read: _Reader) -> None:
     assert counts["caption"] == counts["table"] >= 12
     assert all(attributes.get("scope") in ("col", "row") for tag, attributes in read.elements if tag == "th")
     charts = [attributes for _, attributes in read.elements if "data-chart" in attributes]
-    assert [chart["data-chart"] for chart in charts] == ["curves", "sizes", "frontier"]
+    assert [chart["data-chart"] for chart in charts] == ["curves", "heat-map", "frontier", *["sizes"] * 4]
     assert all(chart["role"] == "img" and len(chart["aria-label"] or "") > 40 for chart in charts)
-    assert counts["details"] == len(charts), "every chart has its numbers in a table"
+    assert counts["figcaption"] == counts["figure"] == 4
     ids = [attributes["id"] for _, attributes in read.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     for _, attributes in read.elements:
@@ -156,10 +155,10 @@ def test_page_is_little_larger_than_its_libraries(html: str) -> None:
 
 
 def test_page_of_a_small_study(bare: Findings, nothing: Findings) -> None:
-    read = _Reader(page(bare))
+    read = _Reader(page_of(bare))
     sections = [attributes["id"] for tag, attributes in read.elements if tag == "section"]
-    assert sections == ["answer", "curves", "means", "predictions", "cells", "reproduce"]
+    assert sections == ["answer", "curves", "means", "predictions", "cost", "cells", "reproduce"]
     assert "one budget is no curve" in read.text
-    empty = _Reader(page(nothing))
+    empty = _Reader(page_of(nothing))
     assert "No cell has finished yet." in empty.text
     assert "OutOfMemory" in empty.text

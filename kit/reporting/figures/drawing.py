@@ -1,4 +1,4 @@
-"""Axes, looks and marks that the charts share. Colours are configuration, see `theme`.
+"""Axes, looks and marks that the figures share. Colours are configuration, see `theme`.
 
 Names of users are values of rows and of scale domains only, never names of fields or parts of expressions, so their
 content is never executed.
@@ -6,6 +6,7 @@ content is never executed.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from typing import Any
 
 import altair as alt
 
-from kit.reporting.chart_data import Rows
+from kit.reporting.figures.rows import Rows
 from kit.reporting.formatting import is_share, title
 from kit.reporting.theme import DASHES, SHAPES
 
-WIDTH, HEIGHT = 720, 400
+MAX_BANDS = 4  # more bands in one panel cover each other
 
 
 @dataclass(frozen=True)
@@ -55,26 +56,31 @@ class Look:
     There are 8 colours, 7 shapes and 5 dashes; as these have no common factor, 56 names differ in colour or in shape.
     """
 
-    def __init__(self, names: Sequence[str], field: str = "series") -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         domain, count = list(names), len(names)
         shapes = [SHAPES[index % len(SHAPES)] for index in range(count)]
         dashes = [list(DASHES[index % len(DASHES)]) for index in range(count)]
-        self.color = alt.Color(f"{field}:N", title="Method", scale=alt.Scale(domain=domain))
-        self.shape = alt.Shape(f"{field}:N", title="Method", scale=alt.Scale(domain=domain, range=shapes))
-        # Vega merges legends with equal domains, and `legend=None` would remove all: this domain has an extra name.
-        dashed = alt.Scale(domain=[*domain, ""], range=[*dashes, [1, 0]])
-        self.dash = alt.StrokeDash(f"{field}:N", scale=dashed, legend=None)
+        self.color = alt.Color("series:N", scale=alt.Scale(domain=domain), legend=None)
+        self.shape = alt.Shape("series:N", scale=alt.Scale(domain=domain, range=shapes), legend=None)
+        self.dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=domain, range=dashes), legend=None)
 
 
 def metric_scale(metric: str, rows: Rows, bands: Sequence[dict[str, Any]] = (), dots: Sequence[float] = ()) -> Scale:
-    """Return the axis of a metric, which covers the values and the usual intervals of `rows`, with a margin.
+    """Return the axis of a metric, see `value_range`."""
+    low, high = value_range(rows, bands, dots)
+    if is_share(metric):
+        return Scale(title(metric), max(low, 0.0), min(high, 1.0), log=False, form=".0%")
+    return Scale(title(metric), low, high, log=False, form=".2f")
+
+
+def value_range(rows: Rows, bands: Sequence[dict[str, Any]] = (), dots: Sequence[float] = ()) -> tuple[float, float]:
+    """Return the ends of an axis that covers the values and the usual intervals of `rows`, with a margin.
 
     Beyond the values, intervals get at most a fifth of the span of the values, or twice the median half width of all
     intervals, so that a single wide interval does not flatten the chart. Longer intervals are clipped, see
     `clip_layers`.
 
     Args:
-        metric: Name of the metric.
         rows: Values with intervals.
         bands: Bands of predictions, which may be wide: beyond `rows` they get at most half of the span.
         dots: Values without an interval.
@@ -88,9 +94,7 @@ def metric_scale(metric: str, rows: Rows, bands: Sequence[dict[str, Any]] = (), 
     span = max(highest - lowest, 0.02)
     low = min([lowest, *(max(row["low"], lowest - span / 2) for row in bands)]) - 0.05 * span
     high = max([highest, *(min(row["high"], highest + span / 2) for row in bands)]) + 0.05 * span
-    if is_share(metric):
-        return Scale(title(metric), max(low, 0.0), min(high, 1.0), log=False, form=".0%")
-    return Scale(title(metric), low, high, log=False, form=".2f")
+    return low, high
 
 
 def clip_layers(rows: Rows, x: Scale, y: Scale, color: Any, tooltip: list[alt.Tooltip]) -> list[Any]:
@@ -98,8 +102,8 @@ def clip_layers(rows: Rows, x: Scale, y: Scale, color: Any, tooltip: list[alt.To
     below = [row | {"end": y.low} for row in rows if row["low"] < y.low]
     above = [row | {"end": y.high} for row in rows if row["high"] > y.high]
     marks = [
-        *([table(below).mark_text(text="▼", fontSize=10, baseline="bottom")] if below else []),
-        *([table(above).mark_text(text="▲", fontSize=10, baseline="top")] if above else []),
+        *([table(below).mark_text(text="▼", fontSize=11, baseline="bottom")] if below else []),
+        *([table(above).mark_text(text="▲", fontSize=11, baseline="top")] if above else []),
     ]
     return [mark.encode(x=x.x(), y=y.y("end"), color=color, tooltip=tooltip) for mark in marks]
 
@@ -116,8 +120,11 @@ def log_scale(heading: str, values: Sequence[float], form: str, ticks: Sequence[
 
 
 def table(rows: Iterable[dict[str, Any]]) -> alt.Chart:
-    """Return a chart of these rows, without marks."""
-    return alt.Chart(alt.InlineData(values=list(rows)))
+    """Return a chart of these rows, without marks.
+
+    The rows are one string until `figure.spec`: Altair would copy and check every value several times.
+    """
+    return alt.Chart(alt.InlineData(values=json.dumps(list(rows))))
 
 
 def tips(**headings: str) -> list[alt.Tooltip]:
@@ -125,48 +132,37 @@ def tips(**headings: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{field}:N", title=heading) for field, heading in headings.items()]
 
 
-def chart(layers: Sequence[Any], description: str) -> alt.LayerChart:
-    """Return the layers as one chart. description: Text for screen readers."""
-    return alt.LayerChart(layer=list(layers)).properties(width=WIDTH, height=HEIGHT, description=description)
-
-
 def curve_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
     """Return bands and lines of curves; predictions are fainter, with dotted lines."""
     layers: list[Any] = []
     for ahead, opacity, width in ((False, 0.13, 1.8), (True, 0.07, 1.6)):
         part = [row for row in rows if row["ahead"] is ahead]
-        fitted = [row for row in part if row["fitted"]]
-        if fitted:
-            band = table(fitted).mark_area(opacity=opacity, line=False, clip=True)
+        if banded := [row for row in part if "low" in row]:
+            band = table(banded).mark_area(opacity=opacity, line=False, clip=True)
             layers.append(band.encode(x=x.x(), y=y.y("low"), y2="high:Q", color=look.color))
         if part:
             line = table(part).mark_line(strokeWidth=width, strokeCap="round", clip=True)
             dash = alt.value([1, 5]) if ahead else look.dash
-            layers.append(
-                line.encode(
-                    x=x.x(), y=y.y(), color=look.color, strokeDash=dash,
-                    tooltip=tips(name="Method", labels="Labels", shown="Curve"),
-                )
-            )  # fmt: skip
+            layers.append(line.encode(x=x.x(), y=y.y(), color=look.color, strokeDash=dash))
     return layers
 
 
 def seed_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
     """Return a faint dot for every run, and a cross for every run that failed to train."""
-    headings = {"name": "Method", "labels": "Labels", "seed": "Seed", "shown": "Value"}
-    faint = table(row for row in rows if not row["flagged"]).mark_circle(size=26, opacity=0.45)
+    headings = {"series": "Variant", "seed": "Seed", "shown": "Value"}
+    faint = table(row for row in rows if "flag" not in row).mark_circle(size=26, opacity=0.45)
     layers = [faint.encode(x=x.x(), y=y.y(), color=look.color, tooltip=tips(**headings))]
-    if flagged := [row for row in rows if row["flagged"]]:
+    if flagged := [row for row in rows if "flag" in row]:
         cross = table(flagged).mark_point(shape="M-1,-1L1,1M-1,1L1,-1", size=70, strokeWidth=2, opacity=1)
         layers.append(cross.encode(x=x.x(), y=y.y(), color=look.color, tooltip=tips(**headings, flag="Flagged")))
     return layers
 
 
-def mean_layers(rows: Rows, x: Scale, y: Scale, look: Look) -> list[Any]:
-    """Return a mark for every mean, and a line over its interval."""
+def mean_layers(rows: Rows, x: Scale, y: Scale, look: Look, **headings: str) -> list[Any]:
+    """Return a mark for every mean, and a line over its interval. headings: Further fields of the tooltip."""
     bar = table(rows).mark_rule(strokeWidth=1.6, clip=True)
     dot = table(rows).mark_point(size=75, filled=True, opacity=1)
-    tooltip = tips(name="Method", labels="Labels", shown="Mean", seeds="Seeds")
+    tooltip = tips(name="Variant", labels="Labels", **headings)
     return [
         bar.encode(x=x.x(), y=y.y("low"), y2="high:Q", color=look.color),
         dot.encode(x=x.x(), y=y.y(), color=look.color, shape=look.shape, tooltip=tooltip),
