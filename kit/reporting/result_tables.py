@@ -1,4 +1,4 @@
-"""Tables of the results of a study: means, single seeds, comparisons, and the value of pretraining."""
+"""Tables of the results of a study: means, comparisons, and the value of pretraining."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _mean_cell(metric: str, point: Point | None) -> TableCell:
 
 
 def comparisons(findings: Findings) -> Table:
-    """Return the compared pairs with both tests, the smallest p value first; of many, the pairs with the best."""
+    """Return compared pairs with both tests; of many pairs, those with the best variant."""
     has_mcnemar = (
         findings.metric not in OF_HUNDRED
     )  # it counts correct predictions, and translations are rarely correct or wrong
@@ -96,7 +96,7 @@ def comparisons(findings: Findings) -> Table:
 
 
 def _pairs_to_show(findings: Findings) -> tuple[Sequence[Comparison], str]:
-    """Return the comparisons to show and the start of a caption: all of few, or those with the best variant."""
+    """Return the comparisons to show, and the start of a caption about them."""
     count = len(findings.comparisons)
     if count <= _MAX_PAIRS:
         return findings.comparisons, "Each pair of variants"

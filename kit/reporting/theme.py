@@ -81,15 +81,7 @@ def vega_config(palette: Palette) -> dict[str, Any]:
         "font": FONT,
         "view": {"stroke": None},
         "axis": axis,
-        "title": {
-            "color": palette.text,
-            "subtitleColor": palette.muted,
-            "fontSize": 14,
-            "fontWeight": 600,
-            "subtitleFontSize": 12,
-            "subtitlePadding": 6,
-            "offset": 10,
-        },
+        "title": _titles(palette),
         "legend": {
             "orient": "bottom",
             "labelColor": palette.text,
@@ -112,4 +104,16 @@ def vega_config(palette: Palette) -> dict[str, Any]:
         "text": {"color": palette.muted, "fontSize": 11},
         "rule": {"color": palette.muted},
         "range": {"category": list(palette.series), "ordinal": {"scheme": list(palette.ramp)}},
+    }
+
+
+def _titles(palette: Palette) -> dict[str, Any]:
+    return {
+        "color": palette.text,
+        "subtitleColor": palette.muted,
+        "fontSize": 14,
+        "fontWeight": 600,
+        "subtitleFontSize": 12,
+        "subtitlePadding": 6,
+        "offset": 10,
     }

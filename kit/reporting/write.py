@@ -23,10 +23,10 @@ _SCALE = 2.0  # pixels per unit, for print and high-resolution screens
 
 
 def write_report(folder: Path, findings: Findings) -> list[Path]:
-    """Write report.html, report.md, charts/*.png, and report.csv (cells), points.csv (means) and comparisons.csv.
+    """Write report.html, report.md, charts/*.png and three CSV files.
 
-    All content is computed before the first file is written. Charts of an earlier report that are no longer drawn are
-    removed.
+    The CSV files are report.csv (cells), points.csv (means) and comparisons.csv. All content is computed before the
+    first file is written. Charts of an earlier report that are no longer drawn are removed.
 
     Returns:
         Paths of the written files.

@@ -1,4 +1,4 @@
-"""Findings of 40 series at five budgets: generated numbers in the real dataclasses, for the layout of the report."""
+"""Findings of 40 series with generated numbers, for the layout of the report."""
 
 from __future__ import annotations
 

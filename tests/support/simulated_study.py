@@ -1,4 +1,4 @@
-"""A study of any size on disk, from one real Record: the predictions are drawn, nothing is trained."""
+"""A finished study of any size from one real Record, with drawn predictions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRAINED = ("finetune", "probe", "lora", "scratch")
 
 
 def simulated_study(folder: Path, like: Record, *, variants: int, checkpoints: int, budgets: int, seeds: int) -> int:
-    """Write a finished study of variants x checkpoints x budgets x seeds, and return its number of cells.
+    """Write a finished study and return its number of cells.
 
     Every second variant is a compressed form of the one before. Accuracy rises with labels and with checkpoints.
     """

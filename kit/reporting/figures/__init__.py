@@ -1,1 +1,1 @@
-"""Figures of the report: one file per figure; the same charts serve the interactive page and the PNG files."""
+"""Figures of the report, a file each; the same charts serve the page and the PNG files."""

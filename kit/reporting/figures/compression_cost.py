@@ -1,4 +1,4 @@
-"""Cost of compression: the change of the metric against the model that a model is made from, by number of labels."""
+"""Cost of compression: the change of the metric against the source, by number of labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _READING = (
 
 
 def compression_cost(findings: Findings) -> Figure | None:
-    """Draw the change of the metric of each compressed model and student against its source, at each budget.
+    """Draw the change of the metric of compressed models and students at each budget.
 
     Returns None without such models.
     """
@@ -42,14 +42,14 @@ def compression_cost(findings: Findings) -> Figure | None:
     budgets = sorted({one.budget for one in findings.against_sources})
     x = log_scale("Labels (log scale)", budgets, ",", ticks=budgets)
     groups = grouped(series)
-    lines = [_rows(group, compared, findings.metric, x) for group in groups]
+    lines = [_rows(group, compared, findings.metric, x=x) for group in groups]
     y = _scale(findings.metric, [row for rows in lines for row in rows])
     return Figure(
-        "compression",
-        "Cost of compression and distillation",
-        f"Change of {_in_sentence(findings.metric)} by compression and distillation, at each number of labels",
-        _READING,
-        tuple(_panel(group, rows, x, y) for group, rows in zip(groups, lines, strict=True)),
+        name="compression",
+        heading="Cost of compression and distillation",
+        title=f"Change of {_in_sentence(findings.metric)} by compression and distillation, at each number of labels",
+        reading=_READING,
+        panels=tuple(_panel(group, rows, x, y=y) for group, rows in zip(groups, lines, strict=True)),
     )
 
 

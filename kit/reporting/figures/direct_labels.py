@@ -16,10 +16,10 @@ _INSET = 6  # pixels between the first label and the end of the axis
 
 
 def spread_out(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return positions from low to high, at least `gap` apart, with the least sum of squared moves.
+    """Return positions at least `gap` apart from low to high, moved as little as possible.
 
-    Isotonic regression of the positions without their gaps (Robertson, Wright & Dykstra 1988). Positions keep their
-    order; if there is not enough room, they extend beyond `high`.
+    The sum of squared moves is the least: isotonic regression of positions without their gaps (Robertson, Wright &
+    Dykstra 1988). Positions keep their order; if there is not enough room, they extend beyond `high`.
     """
     from scipy.optimize import isotonic_regression
 
@@ -38,7 +38,7 @@ def height_for(labels: int, least: int) -> int:
 
 
 def end_labels(ends: Rows, x: Scale, y: Scale, *, height: int, look: Look) -> list[Any]:
-    """Return a mark and a label right of the plot for each end of a line, and a thin line between both.
+    """Return a mark and a label right of the plot for each line, linked to its end.
 
     Args:
         ends: Rows of the last point of each line.
@@ -49,7 +49,7 @@ def end_labels(ends: Rows, x: Scale, y: Scale, *, height: int, look: Look) -> li
     """
     pixel = (y.high - y.low) / height
     inset = _INSET * pixel
-    places = spread_out([row["y"] for row in ends], LINE_HEIGHT * pixel, y.low + inset, y.high - inset)
+    places = spread_out([row["y"] for row in ends], LINE_HEIGHT * pixel, y.low + inset, high=y.high - inset)
     rows = [
         {"series": row["series"], "x": row["x"], "y": min(max(row["y"], y.low), y.high), "place": place}
         for row, place in zip(ends, places, strict=True)
@@ -58,7 +58,7 @@ def end_labels(ends: Rows, x: Scale, y: Scale, *, height: int, look: Look) -> li
     mark = table(rows).mark_point(size=55, filled=True, opacity=1, xOffset=14)
     text = table(rows).mark_text(align="left", baseline="middle", dx=22, limit=170)
     return [
-        _links(rows, x, y, look),
+        _links(rows, x, y, look=look),
         mark.encode(x=edge, y=y.y("place"), color=look.color, shape=look.shape),
         text.encode(x=edge, y=y.y("place"), text="series:N"),
     ]

@@ -1,4 +1,4 @@
-"""A figure: one chart, or panels of charts with the same axes, with a title and a sentence on how to read it."""
+"""A figure: one chart or several panels, with a title and a sentence on how to read it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Figure:
         return [_spec(panel) for panel in self.panels]
 
     def picture(self) -> dict[str, Any]:
-        """Return the specification of all panels with title and reading as one chart, for a PNG file."""
+        """Return the specification of all panels with the title, for a PNG file."""
         columns = min(len(self.panels), _COLUMNS)
         key = "; ".join(f"{number}: {meaning}" for number, meaning in enumerate(self.key, start=1))
         lines = [line for text in (self.reading, key) for line in textwrap.wrap(text, _CHARACTERS[columns])]

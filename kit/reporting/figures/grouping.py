@@ -46,8 +46,14 @@ def variant_of(series: Series) -> str:
     return plain(series.variant or series.method)
 
 
+def checkpoint_of(series: Series) -> str:
+    """Return the short name of a checkpoint, as the name of its series has it."""
+    name, variant = plain(series.name), variant_of(series)
+    return name.removeprefix(f"{variant} ") if name.startswith(f"{variant} ") else plain(series.checkpoint or name)
+
+
 def grouped(series: Sequence[Series]) -> list[Group]:
-    """Return one group of few series; otherwise a group per kind, of which large ones are divided.
+    """Return one group of few series; otherwise groups by kind, large ones divided.
 
     A large kind is divided into its variants, whose lines are checkpoints, or, with one checkpoint, into equal parts.
     """
@@ -71,15 +77,15 @@ def by_kind(series: Iterable[Series]) -> list[Series]:
 
 
 def _by_variant(kind: str, members: Sequence[Series], series: Sequence[Series]) -> list[Group]:
-    short = short_names((plain(one.checkpoint or one.name) for one in series), BESIDE)
-    labels = tuple(short[plain(one.checkpoint)] for one in series if one.checkpoint)
+    short = short_names((checkpoint_of(one) for one in series), BESIDE)
+    labels = dict.fromkeys(short[checkpoint_of(one)] for one in series if one.checkpoint)
     variants = list(dict.fromkeys(variant_of(one) for one in members))
     titles = short_names(variants, LEGEND)
     return [
         Group(
             f"{kind}: {titles[variant]}",
-            {short[plain(one.checkpoint or one.name)]: one for one in members if variant_of(one) == variant},
-            tuple(dict.fromkeys(labels)),
+            {short[checkpoint_of(one)]: one for one in members if variant_of(one) == variant},
+            tuple(labels),
         )
         for variant in variants
     ]

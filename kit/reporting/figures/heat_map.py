@@ -42,16 +42,20 @@ def heat_map(findings: Findings) -> Figure | None:
     names = short_names((plain(one.name) for one in series), LEGEND)
     panels = []
     for part in _parts(series):
-        rows = [_row(names[plain(one.name)], one, point, findings.metric, ends) for one in part for point in one.points]
+        rows = [
+            _row(names[plain(one.name)], one, point, metric=findings.metric, ends=ends)
+            for one in part
+            for point in one.points
+        ]
         panels.append(_panel(rows, [f"{budget:,}" for budget in budgets], ends=ends, count=len(part)))
     metric, unit = title(findings.metric), ", %" if is_share(findings.metric) else ""
     return Figure(
-        "heat-map",
-        "All variants at all budgets",
-        f"{metric}{unit}, of each variant (row) at each number of labels (column)",
-        "A darker cell is a higher mean over seeds, and an empty cell was not measured; the table of means below has "
-        "the intervals.",
-        tuple(panels),
+        name="heat-map",
+        heading="All variants at all budgets",
+        title=f"{metric}{unit}, of each variant (row) at each number of labels (column)",
+        reading="A darker cell is a higher mean over seeds, and an empty cell was not measured; the table of means below "
+        "has the intervals.",
+        panels=tuple(panels),
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _GREY = "#8a939b"  # visible on light and on dark backgrounds
 _HEIGHT = 440
 _AREAS = (40, 560)  # square pixels of the smallest and the largest model
-_MAX_SIZES = 4  # in the legend
+_MAX_SIZES = 3  # in the legend
 _READING = (
     "Further up is better and further left is faster: the dashed line connects the best choices within each latency, "
     "which have numbers and 95 % intervals, and hollow dots are dominated: another choice is at least as good in "
@@ -28,7 +28,7 @@ _READING = (
 
 
 def latency_frontier(findings: Findings) -> Figure | None:
-    """Draw the metric against latency: the colour is the number of labels, the area the size of the saved model.
+    """Draw the metric against latency, with labels as colour and model size as area.
 
     A dashed line connects the best metric within each latency. Returns None if no latency was measured.
     """
@@ -64,11 +64,11 @@ def latency_frontier(findings: Findings) -> Figure | None:
         "by another choice. The numbers are in the tables below."
     )
     return Figure(
-        "frontier",
-        "Frontier",
-        f"{title(findings.metric)} by latency; colour: number of labels, area: size of the saved model",
-        _READING,
-        (panel(layers, description=description, height=_HEIGHT),),
+        name="frontier",
+        heading="Frontier",
+        title=f"{title(findings.metric)} by latency; colour: number of labels, area: size of the saved model",
+        reading=_READING,
+        panels=(panel(layers, description=description, height=_HEIGHT),),
         key=tuple(f"{row['name']}, {row['labels']} labels" for row in best),
     )
 
@@ -93,7 +93,7 @@ def _row(choice: Choice, metric: str) -> dict[str, Any]:
 
 def _labels_color(choices: list[Choice]) -> alt.Color:
     budgets = [f"{budget:,}" for budget in sorted({choice.budget for choice in choices})]
-    return alt.Color("labels:O", title="Labels", scale=alt.Scale(domain=budgets), legend=alt.Legend(columns=6))
+    return alt.Color("labels:O", title="Labels", scale=alt.Scale(domain=budgets), legend=alt.Legend(columns=4))
 
 
 def _area(rows: Rows) -> alt.Size:

@@ -47,7 +47,7 @@ class _Lines:
 
 
 def learning_curves(findings: Findings) -> Figure | None:
-    """Draw the metric against labels: means with intervals, seeds, and fitted curves, dotted where they predict.
+    """Draw the metric against labels: means with intervals, seeds, and fitted curves.
 
     Returns None if nothing was measured.
     """
@@ -66,16 +66,16 @@ def learning_curves(findings: Findings) -> Figure | None:
     )
     metric = title(findings.metric)
     return Figure(
-        "curves",
-        "Learning curves",
-        f"{metric} by number of labels",
-        _READING,
-        tuple(_panel(part, x, y, bought=budgets[-1] if largest > budgets[-1] else None) for part in parts),
+        name="curves",
+        heading="Learning curves",
+        title=f"{metric} by number of labels",
+        reading=_READING,
+        panels=tuple(_panel(part, x, y, bought=budgets[-1] if largest > budgets[-1] else None) for part in parts),
     )
 
 
 def _labels_axis(budgets: list[int], largest: float) -> Scale:
-    """Return the axis of labels, with a tick at each budget and at each doubling that is predicted."""
+    """Return the axis of labels, with a tick at each budget and predicted doubling."""
     ahead = [budgets[-1] * times for times in (2, 4, 8) if budgets[-1] * times <= largest * 1.001]
     return log_scale("Labels (log scale)", [budgets[0], largest], ",", ticks=[*budgets, *ahead])
 
@@ -84,8 +84,8 @@ def _lines(group: Group, metric: str, x: Scale) -> _Lines:
     lines, banded = _Lines(group), len(group.members) <= MAX_BANDS
     for index, (label, series) in enumerate(group.members.items()):
         aside = math.exp(set_aside(index, len(group.members)) * math.log(x.high / x.low))
-        lines.means.extend(mean_rows(label, series, metric, aside))
-        lines.seeds.extend(seed_rows(label, series, metric, aside))
+        lines.means.extend(mean_rows(label, series, metric, aside=aside))
+        lines.seeds.extend(seed_rows(label, series, metric, aside=aside))
         lines.curves.extend(curve_rows(label, series, metric, banded=banded))
     return lines
 

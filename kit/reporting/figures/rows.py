@@ -26,8 +26,10 @@ _SEED_OFFSET = 1.02  # factor by which dots of seeds are moved to the right of t
 
 
 def mean_rows(label: str, series: Series, metric: str, aside: float = 1.0) -> Rows:
-    """Return the mean over seeds at each budget. aside: Factor that moves x away from other series."""
-    return [mean_row(label, series, point, metric) | {"x": rounded(point.budget * aside)} for point in series.points]
+    """Return the mean at each budget. aside: Factor that moves x away from other series."""
+    return [
+        mean_row(label, series, point, metric=metric) | {"x": rounded(point.budget * aside)} for point in series.points
+    ]
 
 
 def mean_row(label: str, series: Series, point: Point, metric: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Size ladder: the metric against the size of the models, a panel for each number of labels."""
+"""Size ladder: the metric against the size of the models, a panel per number of labels."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import altair as alt
 from kit.reporting.figures.direct_labels import end_labels, height_for, spread_out
 from kit.reporting.figures.drawing import Look, Scale, log_scale, mean_layers, metric_scale, table
 from kit.reporting.figures.figure import Figure, panel
-from kit.reporting.figures.grouping import by_kind, variant_of
+from kit.reporting.figures.grouping import by_kind, checkpoint_of, variant_of
 from kit.reporting.figures.rows import Rows, mean_row, rounded, set_aside
 from kit.reporting.formatting import title
 from kit.reporting.names import BESIDE, LEGEND, short_names
-from kit.runtime.characters import plain
 from kit.runtime.quantities import megabytes
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _NAME_WIDTH, _NARROW = 14, 200  # pixels of a slanted name, and of the plot on a
 
 
 def size_ladder(findings: Findings) -> Figure | None:
-    """Draw the metric against the size of the models at each budget, a line per variant over its checkpoints.
+    """Draw the metric against the size of the models, a panel per budget.
 
     Returns None for fewer than two sizes.
     """
@@ -45,12 +44,12 @@ def size_ladder(findings: Findings) -> Figure | None:
     ]  # fmt: skip
     size = "number of parameters" if by_parameters else "size of the saved model"
     return Figure(
-        "sizes",
-        "Size ladder",
-        f"{title(findings.metric)} by {size}, for each number of labels",
-        "Each line is one variant over its checkpoints: where it rises, larger checkpoints are better with this many "
-        "labels; a mark is the mean over seeds with its 95 % interval.",
-        tuple(panels),
+        name="sizes",
+        heading="Size ladder",
+        title=f"{title(findings.metric)} by {size}, for each number of labels",
+        reading="Each line is one variant over its checkpoints: where it rises, larger checkpoints are better with this "
+        "many labels; a mark is the mean over seeds with its 95 % interval.",
+        panels=tuple(panels),
     )
 
 
@@ -81,9 +80,9 @@ def ladder_rows(findings: Findings) -> tuple[Rows, bool]:
 
 
 def _means(label: str, series: Series, metric: str) -> Rows:
-    checkpoint = plain(series.checkpoint or "")
+    checkpoint = checkpoint_of(series)
     return [
-        mean_row(label, series, point, metric) | {"checkpoint": checkpoint, "budget": point.budget}
+        mean_row(label, series, point, metric=metric) | {"checkpoint": checkpoint, "budget": point.budget}
         for point in series.points
     ]
 
@@ -107,7 +106,7 @@ def _panel(rows: Rows, x: Scale, y: Scale, *, labels: Sequence[str], names: list
 
 
 def _names(rows: Rows, x: Scale, y: Scale) -> list[Any]:
-    """Return the slanted names of the checkpoints above the plot, at their largest models, if there is room."""
+    """Return the names of checkpoints above the plot, if there is room."""
     largest: dict[str, float] = {}
     for row in rows:
         largest[row["checkpoint"]] = max(largest.get(row["checkpoint"], 0.0), row["size"])
