@@ -57,9 +57,7 @@
   const PAPER = 680; // CSS pixels that fit on A4 and Letter
 
   function fitPaper() {
-    for (const [holder, { view }] of drawn) {
-      view.width(holder.parentElement.childElementCount > 1 ? PAPER / 2 - 16 : PAPER).resize().run();
-    }
+    for (const { view } of drawn.values()) view.width(PAPER).resize().run();
   }
 
   window.addEventListener("beforeprint", fitPaper);

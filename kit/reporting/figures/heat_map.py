@@ -53,8 +53,8 @@ def heat_map(findings: Findings) -> Figure | None:
         name="heat-map",
         heading="All variants at all budgets",
         title=f"{metric}{unit}, of each variant (row) at each number of labels (column)",
-        reading="A darker cell is a higher mean over seeds, and an empty cell was not measured; the table of means below "
-        "has the intervals.",
+        reading="A darker cell is a higher mean over seeds, and an empty cell was not measured; the table of means "
+        "below has the intervals.",
         panels=tuple(panels),
     )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kit.analysis.findings import Findings, Series
 
 _HEIGHT = 300
-_NAME_WIDTH, _NARROW = 14, 200  # pixels of a slanted name, and of the plot on a phone
+_NAME_WIDTH, _NARROW = 17, 180  # pixels of a slanted name, and of the plot on a phone
 
 
 def size_ladder(findings: Findings) -> Figure | None:
@@ -47,8 +47,8 @@ def size_ladder(findings: Findings) -> Figure | None:
         name="sizes",
         heading="Size ladder",
         title=f"{title(findings.metric)} by {size}, for each number of labels",
-        reading="Each line is one variant over its checkpoints: where it rises, larger checkpoints are better with this "
-        "many labels; a mark is the mean over seeds with its 95 % interval.",
+        reading="Each line is one variant over its checkpoints: where it rises, larger checkpoints are better with "
+        "this many labels; a mark is the mean over seeds with its 95 % interval.",
         panels=tuple(panels),
     )
 
