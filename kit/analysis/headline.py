@@ -98,7 +98,8 @@ def _rivals(best: Series, comparisons: Sequence[Comparison]) -> list[str]:
 
 def _rivals_part(comparisons: Sequence[Comparison], judgement: Judgement) -> str:
     """Return the part about methods whose tests had the same outcome, a few by name."""
-    closest = sorted(comparisons, key=lambda comparison: comparison.difference.value)[:_MOST_NAMED]
+    count = len(comparisons) if len(comparisons) <= _MOST_NAMED + 1 else _MOST_NAMED  # never "and 1 more"
+    closest = sorted(comparisons, key=lambda comparison: comparison.difference.value)[:count]
     named = [one for one in comparisons if one in closest]
     names = [one.b if one.significant else f"{one.b} ({one.size})" for one in named]
     more = len(comparisons) - len(named)
