@@ -1,7 +1,7 @@
 """Compare the adaptive order of `kit answer` with the fixed grid: same choice, and in which share of the time?
 
     python benchmarks/answer.py replay runs/study-decide --target 0.8 --seeds 5 --repeats 10
-    python benchmarks/answer.py run recipes/decide.yaml --target 0.8 --seeds 5 --repeats 10 --runs /tmp/answer
+    python benchmarks/answer.py run recipes/decide.yaml --target 0.8 --seeds 5 --repeats 10 --runs runs/answer
 
 `replay` reads the Records of a finished study with many seeds, and draws other seeds in another order for each repeat.
 Seconds are those of the Records. `run` trains every repeat of both orders, with other seeds.
@@ -20,10 +20,10 @@ import numpy as np
 from scipy.special import stdtrit
 
 from kit.analysis.advice import advise
-from kit.analysis.advice_options import Wish, breaks
+from kit.analysis.advice_options import Option, Wish, breaks
 from kit.analysis.findings import Findings, Series
 from kit.analysis.points import point
-from kit.analysis.sequential import Candidate, Look, look
+from kit.analysis.sequential import Candidate, Judged, Look, look
 from kit.recipe import load_recipe
 from kit.studies.analyse import analyse
 from kit.studies.grid import Cell, Grid, series_names
@@ -34,10 +34,20 @@ Choice = tuple[str, int] | None
 
 @dataclass(frozen=True)
 class Repeat:
-    """One comparison: choices and seconds of the fixed grid and of the adaptive order."""
+    """One comparison of the fixed grid with the adaptive order.
+
+    Attributes:
+        fixed: Choice after one look at the fixed grid.
+        adaptive: Choice after the last look of the adaptive order.
+        advised: Choice of `kit advise` on the fixed grid, which need not be certain.
+        sure: Whether the adaptive order ended sure.
+        fixed_seconds: Time of the fixed grid.
+        adaptive_seconds: Time of the cells that the adaptive order measured.
+    """
 
     fixed: Choice
     adaptive: Choice
+    advised: Choice
     sure: bool
     fixed_seconds: float
     adaptive_seconds: float
@@ -74,11 +84,12 @@ class FinishedStudy:
     def repeat(self, seeds: Sequence[int]) -> Repeat:
         """Return the comparison of both orders on these seeds, in this order."""
         everything = {(one.name, p.budget): len(seeds) for one in self.findings.series for p in one.points}
-        chosen = advise(self.restricted(everything, seeds), self.wish).choice
+        advised = advise(self.restricted(everything, seeds), self.wish).choice
         last, measured = self.adaptive(seeds, everything)
         return Repeat(
-            None if chosen is None else (chosen.series, chosen.labels),
-            None if last.choice is None else (last.choice.series, last.choice.labels),
+            choice_of(self.look(everything, seeds, None).choice),
+            choice_of(last.choice),
+            choice_of(advised),
             last.sure,
             fixed_seconds=self.time_of(everything, seeds),
             adaptive_seconds=self.time_of(measured, seeds),
@@ -91,22 +102,24 @@ class FinishedStudy:
         measured: dict[tuple[str, int], int] = {}
         present = None
         while True:
-            findings = self.restricted(measured, seeds)
-            by_name = {one.name: one for one in findings.series}
-            candidates = [
-                Candidate(
-                    one.name,
-                    {p.budget: len(seeds) for p in one.points},
-                    by_name[one.name].points,
-                    breaks(one, self.wish) if by_name[one.name].points else "",
-                )
-                for one in self.findings.series
-            ]
-            present = look(candidates, self.wish, metric=self.findings.metric, floor=self.baseline, earlier=present)
+            present = self.look(measured, seeds, present)
             wanted = {(o.series, o.labels): o.seeds for o in present.open if (o.series, o.labels) in everything}
             if all(measured.get(option, 0) >= count for option, count in wanted.items()):
                 return present, measured
             measured |= wanted
+
+    def look(self, measured: Mapping[tuple[str, int], int], seeds: Sequence[int], earlier: Look | None) -> Look:
+        """Return the look at the first seeds of each option."""
+        candidates = [
+            Candidate(
+                whole.name,
+                {p.budget: len(seeds) for p in whole.points},
+                one.points,
+                breaks(whole, self.wish) if one.points else "",
+            )
+            for whole, one in zip(self.findings.series, self.restricted(measured, seeds).series, strict=True)
+        ]
+        return look(candidates, self.wish, metric=self.findings.metric, floor=self.baseline, earlier=earlier)
 
     def restricted(self, measured: Mapping[tuple[str, int], int], seeds: Sequence[int]) -> Findings:
         """Return the findings with the first seeds of each option only, and without predictions."""
@@ -133,6 +146,11 @@ class FinishedStudy:
         yield cell
         if (source := self.grid.source(cell)) is not None:
             yield from self._line(source)
+
+
+def choice_of(option: Judged | Option | None) -> Choice:
+    """Return the series and the number of labels of an option."""
+    return None if option is None else (option.series, option.labels)
 
 
 def replay(folder: Path, wish: Wish, seeds: int, repeats: int) -> list[Repeat]:
@@ -162,12 +180,12 @@ def run(recipe_file: Path, wish: Wish, seeds: int, repeats: int, runs: Path) -> 
         middle = time.perf_counter()
         fixed = study(recipes[1])
         end = time.perf_counter()
-        chosen, last = advise(analyse(fixed.folder), wish).choice, adaptive.look
         results.append(
             Repeat(
-                None if chosen is None else (chosen.series, chosen.labels),
-                None if last.choice is None else (last.choice.series, last.choice.labels),
-                last.sure,
+                choice_of(run_in_rounds(recipes[1], wish).look.choice),  # every cell is finished: one look
+                choice_of(adaptive.look.choice),
+                choice_of(advise(analyse(fixed.folder), wish).choice),
+                adaptive.look.sure,
                 fixed_seconds=end - middle,
                 adaptive_seconds=middle - began,
             )
@@ -178,14 +196,14 @@ def run(recipe_file: Path, wish: Wish, seeds: int, repeats: int, runs: Path) -> 
 def report(repeats: Sequence[Repeat]) -> None:
     """Print each repeat, the share of equal choices and the ratio of the seconds with its interval."""
     for one in repeats:
-        print(f"fixed {one.fixed}, adaptive {one.adaptive}{' (sure)' if one.sure else ''}, time {one.ratio:.2f}")
+        sure = " (sure)" if one.sure else ""
+        print(f"fixed {one.fixed}, adaptive {one.adaptive}{sure}, advised {one.advised}, time {one.ratio:.2f}")
     logs = np.log([one.ratio for one in repeats])
     half = float(stdtrit(len(logs) - 1, 0.975)) * logs.std(ddof=1) / math.sqrt(len(logs)) if len(logs) > 1 else math.inf
     low, mean, high = (math.exp(logs.mean() + sign * half) for sign in (-1, 0, 1))
     equal = sum(one.fixed == one.adaptive for one in repeats)
-    series = sum((one.fixed or ("",))[0] == (one.adaptive or ("",))[0] for one in repeats)
-    sure = sum(one.sure for one in repeats)
-    print(f"same choice in {equal} of {len(repeats)}, same series in {series}; sure in {sure}")
+    advised, certain = sum(one.advised == one.adaptive for one in repeats), sum(one.sure for one in repeats)
+    print(f"same choice in {equal} of {len(repeats)}; as advised in {advised}; sure in {certain}")
     print(f"time of the adaptive order: {mean:.2f} [{low:.2f}, {high:.2f}] of the fixed grid (geometric mean)")
 
 

@@ -58,6 +58,7 @@ class Ended:
     cheapest: bool
     wrongly_cheapest: bool
     cost: float
+    same: bool  # choice as after one look at the full grid
 
 
 def draw_truth(generator: np.random.Generator, kind: str) -> Truth:
@@ -133,9 +134,17 @@ def run(truth: Truth, wish: Wish, generator: np.random.Generator) -> Ended:
     while (last := look(study.candidates(), wish, earlier=last)).open:
         for one in last.open:
             study.measure(int(one.series), BUDGETS.index(one.labels), one.seeds)
-    return Ended(
-        last.sure, is_wrong(last, truth, wish), last.cheapest, is_wrongly_cheapest(last, truth, wish), study.cost
-    )
+    wrong, wrongly_cheapest, cost = is_wrong(last, truth, wish), is_wrongly_cheapest(last, truth, wish), study.cost
+    for variant in range(len(truth.means)):
+        for budget in range(len(BUDGETS)):
+            study.measure(variant, budget, SEEDS)
+    same = chosen(last) == chosen(look(study.candidates(), wish))
+    return Ended(last.sure, wrong, last.cheapest, wrongly_cheapest, cost, same)
+
+
+def chosen(last: Look) -> tuple[str, int] | None:
+    """Return the option that a look chooses."""
+    return None if last.choice is None else (last.choice.series, last.choice.labels)
 
 
 def is_wrong(last: Look, truth: Truth, wish: Wish) -> bool:
@@ -173,7 +182,8 @@ def line(name: str, ends: list[Ended]) -> str:
     cost = np.quantile([end.cost for end in ends], [0.5, 0.9])
     return (
         f"| {name} | {len(ends)} | {100 * len(sure) / len(ends):.0f} % | {right} | {100 * wrong / len(ends):.1f} % | "
-        f"{100 * len(cheapest) / len(ends):.0f} % | {fewest} | {100 * cost[0]:.0f} % | {100 * cost[1]:.0f} % |"
+        f"{100 * len(cheapest) / len(ends):.0f} % | {fewest} | {100 * cost[0]:.0f} % | {100 * cost[1]:.0f} % | "
+        f"{100 * np.mean([end.same for end in ends]):.0f} % |"
     )
 
 
@@ -182,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=2000, help="number of studies of all kinds together")
     studies, everything, began = -(-parser.parse_args().studies // len(KINDS)), [], time.perf_counter()
-    print("| truth | studies | sure | right if sure | wrong | fewest | right if fewest | cost, median | cost, 90 % |")
+    print("| truth | studies | sure | right | wrong | fewest | right | cost, median | cost, 90 % | same choice |")
     for kind, target in KINDS:
         ends = simulate(kind, Wish(target), studies)
         everything += ends

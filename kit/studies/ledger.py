@@ -3,6 +3,7 @@
     runs/<study>/study.json        the recipe, the grid, the hashes of data and checkpoints
                  cells/<cell>.json  the outcome of a cell: its Record, or its error
                  speed.json         latency of one model per series, measured in turns
+                 look.json          looks of `kit answer` and the reasons for cells that are left out
                  logs/              output of the workers
 
 Every file is written atomically, and a cell's file only when the cell has ended: finished cells survive any crash.

@@ -123,3 +123,9 @@ def test_cells_that_others_are_made_from_are_run_too(recipe_file: Path) -> None:
     taught = grid(recipe_file, "study.methods=[distill]", "study.seeds=1", "study.budgets=[40]", "distill.pool=20")
     ended = rounds(taught, OUT_OF_REACH)
     assert {outcome.cell.variant for outcome in ended.study.finished} == {"finetune", "distill"}
+
+
+def test_a_target_that_the_metric_cannot_have_is_refused_at_once(recipe_file: Path) -> None:
+    with pytest.raises(DataError, match="not a value that accuracy can have"):
+        rounds(grid(recipe_file), Wish(target=80))
+    assert not (recipe_file.parent / "runs").exists()
