@@ -72,7 +72,7 @@ def choices(findings: Findings) -> Table:
 
 
 def speeds(findings: Findings) -> Table:
-    """Return the latency per single text of each method that was timed."""
+    """Return the latency per single text of each variant that was timed."""
     timed = [(series.name, series.speed) for series in findings.series if series.speed]
     rows = [
         (

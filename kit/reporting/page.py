@@ -58,7 +58,7 @@ def page(findings: Findings, figures: Sequence[Figure]) -> str:
             title(findings.metric),
             f"{findings.test_examples:,} test examples",
             f"{len(findings.labels)} classes",
-            plain(findings.created),
+            plain(findings.created)[:16].replace("T", " "),
         ),
         study=plain(findings.study),
         answer=[plain(sentence) for sentence in findings.answer] or ["No cell has finished yet."],

@@ -41,7 +41,7 @@ def ahead(findings: Findings) -> Table:
 
 
 def needed(findings: Findings) -> Table:
-    """Return the labels that each method needs for round targets above the best measured metric."""
+    """Return the labels that each variant needs for round targets above the best mean."""
     target_values = targets(findings)
     rows = [
         (
@@ -65,13 +65,13 @@ def needed(findings: Findings) -> Table:
 
 
 def refusals(findings: Findings) -> Table:
-    """Return the methods without predictions, with the reason."""
+    """Return the variants without predictions, with the reason."""
     rows = [
         (text_cell(series.name), text_cell(series.refusal or "no learning curve was fitted"))
         for series in findings.series
         if not series.fit
     ]
-    return Table("Methods without predictions.", columns("Variant", "Reason"), tuple(rows))
+    return Table("Variants without predictions.", columns("Variant", "Reason"), tuple(rows))
 
 
 def back_test(fit: Fit, metric: str) -> TableCell:

@@ -23,7 +23,7 @@ _MAX_PAIRS = 60  # in the table; the CSV file has all
 
 
 def means(findings: Findings) -> Table:
-    """Return the mean, interval, number and spread of seeds; a row per method and baseline, a column per budget."""
+    """Return the mean, interval, number and spread of seeds; a row per variant and baseline, a column per budget."""
     return _means(findings, findings.metric, {series.name: series.points for series in findings.series})
 
 
@@ -52,8 +52,8 @@ def _means(findings: Findings, metric: str, points: Mapping[str, Sequence[Point]
             cell = TableCell(shown_value(metric, values[metric]), key=values[metric])
             rows.append((text_cell(name, note), *(cell for _ in budgets)))
     caption = (
-        f"{title(metric)} by method and number of labels: mean over seeds, 95 % interval over seeds and test examples, "
-        "number of seeds, and standard deviation (sd) over seeds."
+        f"{title(metric)} by variant and number of labels: mean over seeds, 95 % interval over seeds and test "
+        "examples, number of seeds, and standard deviation (sd) over seeds."
     )
     return Table(caption, columns("Variant", *(f"{budget:,} labels#" for budget in budgets)), tuple(rows))
 
@@ -151,7 +151,7 @@ def source_comparisons(findings: Findings) -> Table:
 
 
 def pretraining_value(findings: Findings) -> Table:
-    """Return how many times as many labels training from scratch needs to match each pretrained method."""
+    """Return how many times as many labels training from scratch needs to match each pretrained variant."""
     rows = []
     for transfer in findings.worth:
         if transfer.times is None:

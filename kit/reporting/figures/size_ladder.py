@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from kit.analysis.findings import Findings, Series
 
 _HEIGHT = 300
+_LINES = (
+    "Each line is one variant over its checkpoints: where it rises, larger checkpoints are better with this many "
+    "labels. A mark is the mean over seeds with its 95 % interval."
+)
+_MARKS = "Further up is better and further left is smaller: a mark is the mean over seeds with its 95 % interval."
 _NAME_WIDTH, _NARROW = 17, 180  # pixels of a slanted name, and of the plot on a phone
 
 
@@ -47,8 +52,7 @@ def size_ladder(findings: Findings) -> Figure | None:
         name="sizes",
         heading="Size ladder",
         title=f"{title(findings.metric)} by {size}, for each number of labels",
-        reading="Each line is one variant over its checkpoints: where it rises, larger checkpoints are better with "
-        "this many labels; a mark is the mean over seeds with its 95 % interval.",
+        reading=_LINES if len({row["checkpoint"] for row in rows}) > 1 else _MARKS,
         panels=tuple(panels),
     )
 
