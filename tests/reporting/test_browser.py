@@ -264,3 +264,11 @@ def test_text_of_40_series_is_large_and_uncovered(browser: Driver, files: dict[s
       return covered;
     """
     assert browser.execute_script(covered) == []
+
+
+def test_charts_fit_the_paper_when_printed(browser: Driver, files: dict[str, Path]) -> None:
+    _open(browser, files["many"], width=1400)
+    widths = "return [...document.querySelectorAll('svg')].map((e) => Number(e.getAttribute('width')))"
+    assert max(browser.execute_script(widths)) > 700
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    assert max(browser.execute_script(widths)) <= 690
