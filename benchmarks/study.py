@@ -29,7 +29,8 @@ MAX_LENGTH = 128
 def overrides_of(arguments: argparse.Namespace, runs: str) -> list[str]:
     """What the recipe is told."""
     grid = [f"study.budgets=[{arguments.budgets}]", f"study.seeds={arguments.seeds}"]
-    return [f"runs={runs}", f"train.epochs={arguments.epochs}", *grid, f"study.methods=[{arguments.methods}]"]
+    grid += ["study.variants=null", f"study.methods=[{arguments.methods}]"]
+    return [f"runs={runs}", f"train.epochs={arguments.epochs}", *grid]
 
 
 def recipe_for(arguments: argparse.Namespace, runs: str, *more: str):  # noqa: ANN201

@@ -22,7 +22,7 @@ from kit.cli.options import (
     StudyFolder,
     Workers,
 )
-from kit.cli.study_output import print_by_labels, print_estimates, print_study
+from kit.cli.study_output import print_by_labels, print_estimates, print_study, print_without_weights
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
 
@@ -59,13 +59,14 @@ def study(
     note_earlier(lambda: _saved_by_earlier_starts(loaded, f"study-{recipe.stem}"))
     quiet_libraries()
     if dry_run:
-        from kit.studies.plan import estimate_seconds, plan_study
+        from kit.studies.plan import estimate, plan_study
         from kit.workflows.study import finished_cells
 
         with located(recipe, overrides):
-            plan = plan_study(loaded)
-            seconds = estimate_seconds(plan)
-        print_estimates(seconds, finished_cells(plan, f"study-{recipe.stem}"), workers or 1)
+            plan = plan_study(loaded, weights=False)
+            estimated = estimate(plan)
+        print_estimates(estimated, finished_cells(plan, f"study-{recipe.stem}"), workers or 1)
+        print_without_weights(plan)
         return
     from kit.workflows.study import study as run
 

@@ -15,25 +15,27 @@ from kit.runtime.quantities import megabytes, percent
 if TYPE_CHECKING:
     from kit.analysis.advice import Advice
     from kit.analysis.advice_options import Option
-    from kit.measurement.durations import Span
     from kit.records.record import Record
     from kit.studies.grid import Cell, Series
+    from kit.studies.plan import Estimate, Plan
     from kit.studies.work import Study
 
 
-def print_estimates(seconds: Mapping[Cell, Span], finished: Set[Cell], workers: int) -> None:
+def print_estimates(estimate: Estimate, finished: Set[Cell], workers: int) -> None:
     """Print the unfinished cells of a study with their time, one row per series and budget."""
     from kit.measurement.durations import total
 
+    seconds = estimate.seconds
     rows: dict[tuple[Any, int], list[Cell]] = {}
     for cell in sorted(seconds.keys() - finished, key=lambda cell: (cell.variant, cell.checkpoint or "", cell.budget)):
         rows.setdefault((cell.series, cell.budget), []).append(cell)
     print_table(
-        ["variant", "checkpoint", "budget", "cells", "a cell", "together"],
+        ["variant", "checkpoint", "parameters", "budget", "cells", "a cell", "together"],
         [
             (
                 series[0],
                 series[1] or "-",
+                f"{estimate.parameters[series] / 1e6:.1f} M" if series in estimate.parameters else "-",
                 str(budget),
                 str(len(cells)),
                 seconds[cells[0]].words,
@@ -46,6 +48,15 @@ def print_estimates(seconds: Mapping[Cell, Span], finished: Set[Cell], workers: 
     echo(f"{len(seconds)} cells, {len(finished)} of them finished; {together.words} for the rest. Nothing was run.")
     if together.warning:
         warn(f"times: {together.warning}")
+
+
+def print_without_weights(plan: Plan) -> None:
+    """Print the checkpoints whose weights are not on this machine."""
+    names = [name for name in plan.model_bytes if name is not None and not plan.checkpoint(name).has_weights]
+    if names:
+        some = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
+        checkpoints = f"{len(names)} checkpoint{'s' if len(names) > 1 else ''}"
+        echo(f"{checkpoints} without weights on this machine ({some}): timed with random weights.")
 
 
 def print_study(study: Study, as_json: bool) -> None:

@@ -27,7 +27,7 @@ from kit.recipe.sections.methods import (
     TfidfSection,
 )
 from kit.recipe.sections.model import ModelSection
-from kit.recipe.sections.study import StudySection, Variant
+from kit.recipe.sections.study import StudySection, Variant, refused_in_set
 from kit.recipe.sections.training import TrainSection
 from kit.recipe.sections.translation import TranslationSection
 from kit.recipe.task_registry import metric_names, task_module, task_names
@@ -37,14 +37,6 @@ _UNUSED = {
     "scratch": ("codes", "prefix", "decoder_layers", "decoder_dropout", "encoder_rate"),
     "lora": ("encoder_rate",),
 }
-_KEYS_OF_GRID = {
-    "data.budget": "study.budgets",
-    "train.seed": "study.seeds",
-    "model.checkpoint": "study.checkpoints",
-    "model.revision": "study.checkpoints",
-    "method": "the key `method` of the variant",
-}
-_DATA_OF_VARIANTS = ("data.max_length", "data.sampling", "data.validation")
 TaskName = Annotated[str, OneOf(task_names)]
 MetricName = Annotated[str, OneOf(metric_names)]
 Family = Literal["encoders", "translators"]
@@ -214,9 +206,13 @@ def _of_variant(recipe: Recipe, variant: Variant) -> list[tuple[KeyPath, str]]:
         return [(("of",), f"there is no variant {variant.of}; {more}")]
     if variant.method is None:
         return []
-    refused: list[tuple[KeyPath, str]] = [(("set", key), why) for key in variant.set if (why := _refused_in_set(key))]
-    if refused:
-        return refused
+    if (reason := _not_a_teacher(recipe, variant)) is not None:
+        return [(("teacher_checkpoint",), reason)]
+    return [(("set", key), why) for key in variant.set if (why := refused_in_set(key))] or _of_recipe(recipe, variant)
+
+
+def _of_recipe(recipe: Recipe, variant: Variant) -> list[tuple[KeyPath, str]]:
+    """Return the problems of the recipe that a trained variant comes to."""
     try:
         Recipe.model_validate(recipe.content_of(variant))
     except ValidationError as error:
@@ -226,22 +222,28 @@ def _of_variant(recipe: Recipe, variant: Variant) -> list[tuple[KeyPath, str]]:
     return []
 
 
+def _not_a_teacher(recipe: Recipe, variant: Variant) -> str | None:
+    """Return why the checkpoint that a variant names as its teacher cannot teach; None if it can."""
+    checkpoint, checkpoints = variant.teacher_checkpoint, recipe.study.checkpoints or []
+    if checkpoint is None:
+        return None
+    if checkpoint not in checkpoints:
+        close = nearest(checkpoint, checkpoints)
+        return f"{checkpoint} is not in study.checkpoints" + (f"; did you mean {close}?" if close else "")
+    if len(set(checkpoints)) == 1:
+        return "study.checkpoints has no other checkpoint that could be a student"
+    if variant.set.get("distill.teacher", recipe.distill.teacher) is not None:
+        return "distill.teacher names another teacher; leave one of the two out"
+    of = next((other for other in recipe.variants if other.name == variant.of), None)
+    if of is not None and (of.teacher_checkpoint or of.method in recipe.rules.methods_without_checkpoint):
+        return f"{of.name}, the teacher, has no model of {checkpoint}"
+    return None
+
+
 def _in_variant(variant: Variant, problem: Problem) -> tuple[KeyPath, str]:
     """Return a problem of a variant's recipe at the key of the variant that has to change."""
     key = dotted(problem.path)
     return (("set", key) if key in variant.set else ()), f"{variant.name}: {problem.message}"
-
-
-def _refused_in_set(key: str) -> str:
-    """Return why a variant cannot set a key; empty for a key that it can set."""
-    section = key.partition(".")[0]
-    if key in _KEYS_OF_GRID:
-        return f"{key} belongs to the grid: use {_KEYS_OF_GRID[key]}"
-    if section == "compress":
-        return f"{key} has no effect on training: write a variant with `of` and `steps`"
-    if section in ("task", "metric", "runs", "study") or (section == "data" and key not in _DATA_OF_VARIANTS):
-        return f"{key} is the same for all variants of a study: set it at the top level of the recipe"
-    return ""
 
 
 def _circle(start: str, sources: Mapping[str, str | None]) -> list[str] | None:
@@ -267,7 +269,9 @@ def _repeated_variants(recipe: Recipe, variants: Sequence[Variant]) -> list[tupl
 
 
 def _same_runs(recipe: Recipe, one: Variant, other: Variant) -> bool:
-    if one.of != other.of or one.method != other.method or one.steps != other.steps:
+    if (one.of, one.teacher_checkpoint, one.method, one.steps) != (
+        other.of, other.teacher_checkpoint, other.method, other.steps,
+    ):  # fmt: skip
         return False
     return one.method is None or Recipe.model_validate(recipe.content_of(one)) == Recipe.model_validate(
         recipe.content_of(other)

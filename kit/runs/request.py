@@ -92,8 +92,13 @@ class Request:
 
 @dataclass
 class LoadedInputs:
-    """Cache of cleaned splits and hashed checkpoints, shared by the cells of a study."""
+    """Cache of cleaned splits and hashed checkpoints, shared by the cells of a study.
 
+    Attributes:
+        weights: False to accept checkpoints without weights, and to download none; for estimates.
+    """
+
+    weights: bool = True
     _splits: dict[str, Cleaned] = field(default_factory=dict)
     _checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
 
@@ -112,7 +117,7 @@ class LoadedInputs:
 
         key = model.model_dump_json(exclude={"pooling"})
         if key not in self._checkpoints:
-            self._checkpoints[key] = resolve_checkpoint(model)
+            self._checkpoints[key] = resolve_checkpoint(model, weights=self.weights)
         return self._checkpoints[key]
 
 

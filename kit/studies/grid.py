@@ -97,17 +97,27 @@ class Grid:
         return variant, steps
 
     def checkpoints(self, name: str) -> list[str | None]:
-        """Return the checkpoints of a variant as recipes name them; [None] without one."""
-        if self.chain(name)[0].method in self.recipe.rules.methods_without_checkpoint:
+        """Return the checkpoints of a variant as recipes name them; [None] without one.
+
+        A checkpoint that teaches the others is left out, also for variants that are made from these students.
+        """
+        trained = self.chain(name)[0]
+        if trained.method in self.recipe.rules.methods_without_checkpoint:
             return [None]
-        return list(_unique(self.recipe.study.checkpoints or [self.recipe.model.checkpoint]))
+        source = self.sources.get(trained.name)
+        if source is not None and trained.teacher_checkpoint is None and (own := self.checkpoints(source)) != [None]:
+            return own
+        every = _unique(self.recipe.study.checkpoints or [self.recipe.model.checkpoint])
+        return [checkpoint for checkpoint in every if checkpoint != trained.teacher_checkpoint]
 
     def source(self, cell: Cell) -> Cell | None:
         """Return the cell that a cell is made from; None if it starts from its checkpoint."""
         name = self.sources.get(cell.variant)
         if name is None:
             return None
-        checkpoint = cell.checkpoint if cell.checkpoint in self.checkpoints(name) else None
+        checkpoint = self.variants[cell.variant].teacher_checkpoint or cell.checkpoint
+        if checkpoint not in self.checkpoints(name):
+            checkpoint = None
         return replace(cell, variant=name, checkpoint=checkpoint)
 
     def place_of(self, name: str) -> str:
@@ -139,14 +149,18 @@ class Grid:
         content = self.recipe.content_of(trained)
         if cell.checkpoint is not None and cell.checkpoint != self.recipe.model.checkpoint:
             content["model"] |= {"checkpoint": cell.checkpoint, "revision": None}
+        if trained.teacher_checkpoint is not None:
+            content["distill"]["student"] = {"checkpoint": cell.checkpoint}
         if (steps := self.variants[cell.variant].steps) is not None:
             content["compress"] |= {"source": None, "steps": steps}
         return validated(content)
 
     def _needs_teacher(self, variant: Variant) -> bool:
-        """Return whether a variant is a student that names no teacher."""
+        """Return whether a variant is a student that names no variant as its teacher."""
         if variant.method != "distill" or variant.of is not None:
             return False
+        if variant.teacher_checkpoint is not None:
+            return True
         return variant.set.get("distill.teacher", self.recipe.distill.teacher) is None
 
     def _add(self, name: str, named: Mapping[str, Variant], ordered: dict[str, Variant]) -> None:
@@ -223,7 +237,7 @@ def cell_keys(grid: Grid, cells: Sequence[Cell], prints: Mapping[str | None, str
         if cell.series not in recipe_keys:
             recipe_keys[cell.series] = keys_in_id(grid.recipe_of(cell), contents)
         variant = grid.variants[cell.variant]
-        if variant.of is not None:
+        if variant.of is not None or variant.teacher_checkpoint is not None:
             contents["source"] = cell_hashes[grid.source(cell) or cell]
         if variant.steps is not None:
             section = grid.recipe_of(cell).compress

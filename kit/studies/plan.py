@@ -22,6 +22,7 @@ from kit.studies.repeated_variants import require_distinct
 
 if TYPE_CHECKING:
     from kit.data import Cleaned
+    from kit.models.checkpoints.checkpoint import Checkpoint
 
 # Seconds for loading, saving, verifying and writing the Record, measured for MiniLM.
 _SECONDS_AROUND_A_CELL = 2.0
@@ -62,6 +63,10 @@ class Plan:
         """Recipe of the study."""
         return self.grid.recipe
 
+    def checkpoint(self, name: str) -> Checkpoint:
+        """Return a checkpoint of the study."""
+        return self.shared.checkpoint(model_section(self.recipe, name))
+
     @cached_property
     def made_from(self) -> dict[Cell, list[Cell]]:
         """The cells that are made from a cell's model, by that cell."""
@@ -90,12 +95,30 @@ class Plan:
         return next((share for limit, share in _GPU_SHARES if self.model_bytes[cell.checkpoint] <= limit), 1.0)
 
 
-def plan_study(recipe: Recipe) -> Plan:
+@dataclass(frozen=True)
+class Estimate:
+    """Estimate of a study.
+
+    Attributes:
+        seconds: Time of each cell on this machine.
+        parameters: Number of parameters of the model that a series trains, or starts its compression from.
+    """
+
+    seconds: dict[Cell, Span]
+    parameters: dict[Series, int]
+
+
+def plan_study(recipe: Recipe, *, weights: bool = True) -> Plan:
     """Load and audit the data, find the checkpoints and lay out the grid.
 
-    Raises KitError for any problem that would fail all cells of a series.
+    Args:
+        recipe: Recipe with a `study` section.
+        weights: False to download no weights, which an estimate does not need.
+
+    Raises:
+        KitError: For any problem that would fail all cells of a series.
     """
-    shared = LoadedInputs()
+    shared = LoadedInputs(weights)
     cleaned = shared.cleaned(recipe.data)
     rows = cleaned.splits.train.labels
     several = recipe.data.multi_label
@@ -158,13 +181,17 @@ def find_record(plan: Plan, cell: Cell) -> Record | None:
     return record if record.id == record.folder.name else None
 
 
-def estimate_seconds(plan: Plan) -> dict[Cell, Span]:
-    """Return the time of every cell on this machine, measured on a few steps at the largest budget of each series."""
+def estimate(plan: Plan) -> Estimate:
+    """Return the time of every cell on this machine, measured on a few steps at the largest budget of each series.
+
+    The models of checkpoints without weights get random weights, which take the same time.
+    """
     from kit.runs.estimate import make_trial, tfidf_seconds
     from kit.training.hardware import set_up_hardware
 
     hardware = set_up_hardware(plan.recipe.train.precision)
     pace: dict[Series, Span] = {}
+    parameters: dict[Series, int] = {}
     for cell in sorted(plan.cells, key=lambda cell: -cell.budget):
         trained, steps = plan.grid.chain(cell.variant)
         if cell.series in pace or steps:
@@ -173,7 +200,9 @@ def estimate_seconds(plan: Plan) -> dict[Cell, Span]:
         if trained.method == "tfidf":
             pace[cell.series] = tfidf_seconds(request).scaled(1 / plan.efforts[cell])
         else:
-            pace[cell.series] = make_trial(request, hardware).seconds_a_pass
+            trial = make_trial(request, hardware)
+            pace[cell.series] = trial.seconds_a_pass
+            parameters[cell.series] = sum(parameter.numel() for parameter in trial.model.parameters())
     around = {cell: _SECONDS_AROUND_A_CELL if cell.checkpoint else _SECONDS_AROUND_A_CELL / 4 for cell in plan.cells}
     seconds: dict[Cell, Span] = {}
     for cell in plan.cells:
@@ -181,7 +210,9 @@ def estimate_seconds(plan: Plan) -> dict[Cell, Span]:
         while plan.grid.variants[start.variant].steps is not None:
             start = plan.grid.source(start) or start
         seconds[cell] = pace[start.series].scaled(plan.efforts[cell]) + Span.fixed(around[cell])
-    return seconds
+        if start.series in parameters:
+            parameters[cell.series] = parameters[start.series]
+    return Estimate(seconds, parameters)
 
 
 def _require_valid(grid: Grid, cells: list[Cell], shared: LoadedInputs) -> None:

@@ -24,11 +24,12 @@ def require_distinct(grid: Grid, cells: Sequence[Cell], shared: LoadedInputs) ->
     first_seeds: dict[str, dict[tuple[str | None, int], Cell]] = {}
     for cell in reversed(cells):
         first_seeds.setdefault(cell.variant, {})[cell.checkpoint, cell.budget] = cell
-    by_kind: dict[tuple[str, str | None], list[list[Cell]]] = {}
+    by_kind: dict[tuple[str | None, ...], list[list[Cell]]] = {}
     for name, variant in grid.variants.items():
         if variant.method is not None and name in first_seeds:
             own = sorted(first_seeds[name].values(), key=lambda cell: (cell.budget, cell.checkpoint or ""))
-            by_kind.setdefault((variant.method, grid.sources.get(name)), []).append(own)
+            kind = (variant.method, grid.sources.get(name), variant.teacher_checkpoint)
+            by_kind.setdefault(kind, []).append(own)
     for alike in by_kind.values():
         if len(alike) > 1:
             _require_distinct(grid, alike, shared)

@@ -112,7 +112,7 @@ def plan_answer(recipe: Recipe, wish: Wish, minutes: float) -> AnswerPlan:
         KitError: The data or the checkpoint cannot be used.
     """
     from kit.recipe.sections.study import StudySection
-    from kit.studies.plan import estimate_seconds, plan_study
+    from kit.studies.plan import estimate, plan_study
 
     base = StudySection(variants=["finetune"], budgets=["all"], seeds=1)  # type: ignore[list-item]
     facts = plan_study(recipe.model_copy(update={"study": base}))
@@ -121,7 +121,7 @@ def plan_answer(recipe: Recipe, wish: Wish, minutes: float) -> AnswerPlan:
     possible, too_large = allowed(candidates, wish, max(facts.model_bytes.values()))
     budgets = halvings(labels, len(facts.facts["labels"]))
     plan = plan_study(_with_study(recipe, possible, budgets))
-    seconds = _by_kind(estimate_seconds(plan))
+    seconds = _by_kind(estimate(plan).seconds)
     options = list(selections(Selection(tuple(possible), tuple(budgets)), wish))
     within = 60 * minutes * _TIME_SHARE
     fitting = next((one for one in options if one.seconds(seconds).seconds <= within), options[-1])

@@ -80,6 +80,7 @@ def hub(tiny_checkpoint: Path, reviews: Path) -> Iterator[HubServer]:
     }
     with HubServer() as server:
         server.add_model("user/tiny", good)
+        server.add_model("user/light", good)
         server.add_model("user/gated", good, gated=True)
         server.add_model("user/private", good, private=True)
         server.add_dataset("user/reviews", reviews)
@@ -139,6 +140,16 @@ def test_a_record_has_the_commits_of_its_sources(run: Path, hub: HubServer) -> N
     assert record["checkpoint"]["revision"] == first(hub, "user/tiny")
     assert record["data"]["revision"] == first(hub, "datasets/user/reviews")
     assert record["recipe"]["model"]["trust_remote_code"] is False
+
+
+def test_a_dry_run_downloads_no_weights(kit: KitShell, recipe: Path, hub: HubServer) -> None:
+    options = ("model.checkpoint=user/light", "study.methods=[finetune]", "study.budgets=[60]", "study.seeds=1")
+    done = kit("study", recipe, "--dry-run", *[part for option in options for part in ("--set", option)])
+    assert done.code == 0, done.err
+    assert "1 checkpoint without weights on this machine (user/light)" in done.out
+    requested = [request.path for request in hub.requests if "user/light" in request.path]
+    assert any("config.json" in path for path in requested)
+    assert not any("safetensors" in path for path in requested)
 
 
 def test_the_same_content_is_the_same_run(run: Path, hub: HubServer, kit: KitShell, recipe: Path) -> None:

@@ -63,6 +63,9 @@ MISTAKES = {
     "{name: a, of: scratch, steps: [onnx], set: {train.epochs: 1}}": "set is for variants with a method",
     "{name: a, of: scratch, stepz: [onnx]}": "study.variants[2].stepz is not a key; did you mean steps?",
     "{name: a, of: scratch, steps: [onx]}": "onx is not a technique; techniques are vocabulary",
+    "{name: a, method: lora, teacher_checkpoint: org/small}": "teacher_checkpoint is for method distill",
+    "{name: a, method: distill, teacher_checkpoint: org/smal}": "org/smal is not in study.checkpoints",
+    "{name: a, method: distill, teacher_checkpoint: x, set: {distill.student: cnn}}": "leave distill.student out",
     "finetun": "study.variants[2].method must be one of finetune, lora",
     "{name: a/b, method: lora}": "study.variants[2].name must match",
 }
@@ -92,6 +95,24 @@ def test_the_line_of_a_key_inside_a_variant_is_reported(tmp_path: Path) -> None:
     )
     with pytest.raises(RecipeError, match=f"r.yaml:{FIRST + 4}: "):
         load(tmp_path / "r.yaml", text)
+
+
+TEACHERS = {
+    ("[org/small]", "finetune", ""): "study.checkpoints has no other checkpoint that could be a student",
+    ("[org/small, org/large]", "finetune", "distill: {teacher: runs/x}\n"): "distill.teacher names another teacher",
+    ("[org/small, org/large]", "student", ""): "student, the teacher, has no model of org/small",
+}
+
+
+@pytest.mark.parametrize(("checkpoints", "of", "more"), TEACHERS)
+def test_checkpoints_that_cannot_teach_are_refused(checkpoints: str, of: str, more: str, tmp_path: Path) -> None:
+    student = "{name: student, method: distill, of: finetune, teacher_checkpoint: org/small}"
+    second = f"{{name: a, method: distill, of: {of}, teacher_checkpoint: org/small, set: {{train.epochs: 1}}}}"
+    text = HEAD.replace("  budgets", f"  checkpoints: {checkpoints}\n  budgets") + f"    - {student}\n    - {second}\n"
+    (tmp_path / "r.yaml").write_text(more + text, "utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(tmp_path / "r.yaml")
+    assert TEACHERS[checkpoints, of, more] in str(caught.value)
 
 
 def test_methods_and_variants_together_are_refused() -> None:

@@ -11,6 +11,7 @@ import pytest
 from kit.errors import DataError, OutputError, RecipeError
 from kit.measurement.durations import Span
 from kit.recipe import load_recipe
+from kit.studies.plan import Estimate
 from tests.conftest import Kit
 from tests.support.kit_shell import Result
 
@@ -43,8 +44,10 @@ def planned_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Estimate only tfidf and probe as quick, without timing a model."""
     quick = ("tfidf", "probe")
     monkeypatch.setattr(
-        "kit.studies.plan.estimate_seconds",
-        lambda plan: {cell: Span.fixed(1.0 if cell.variant in quick else 100.0) for cell in plan.cells},
+        "kit.studies.plan.estimate",
+        lambda plan: Estimate(
+            {cell: Span.fixed(1.0 if cell.variant in quick else 100.0) for cell in plan.cells}, parameters={}
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import signal
 import time
@@ -222,6 +223,11 @@ def test_invalid_studies_have_exit_code_2(recipe_file: Path, kit: Kit, override,
     assert not (recipe_file.parent / "runs").exists()
 
 
+def columns(line: str) -> list[str]:
+    """Return the cells of a row of a printed table."""
+    return re.split(r"\s{2,}", line.strip())
+
+
 def test_the_dry_run_prints_times_and_runs_nothing(recipe_file: Path, kit: Kit) -> None:
     done = kit(
         "study", recipe_file, "--dry-run", "--set", "study.methods=[tfidf, probe, finetune]", "--set",
@@ -229,8 +235,8 @@ def test_the_dry_run_prints_times_and_runs_nothing(recipe_file: Path, kit: Kit) 
     )  # fmt: skip
     assert done.code == 0, done.err
     assert "12 cells, 0 of them finished; about" in done.out
-    rows = [line.split() for line in done.out.splitlines() if line.split()[:1] in (["tfidf"], ["probe"], ["finetune"])]
-    assert sorted((row[0], row[2], row[3]) for row in rows) == sorted(
+    rows = [columns(line) for line in done.out.splitlines() if columns(line)[0] in ("tfidf", "probe", "finetune")]
+    assert sorted((row[0], row[3], row[4]) for row in rows) == sorted(
         (method, budget, "2") for method in ("tfidf", "probe", "finetune") for budget in ("40", "80")
     )
     assert not (recipe_file.parent / "runs").exists()
@@ -241,8 +247,33 @@ def test_the_dry_run_leaves_out_finished_cells(recipe_file: Path, kit: Kit) -> N
     overrides = ["study.methods=[tfidf, probe]", "study.budgets=[20, 40, 60]", "study.seeds=1", "data.budget=null"]
     done = kit("study", recipe_file, "--dry-run", *[part for override in overrides for part in ("--set", override)])
     assert "6 cells, 4 of them finished; about" in done.out
-    rows = [line.split() for line in done.out.splitlines() if line.split()[:1] in (["tfidf"], ["probe"])]
-    assert [(row[0], row[2]) for row in rows] == [("probe", "60"), ("tfidf", "60")]
+    rows = [columns(line) for line in done.out.splitlines() if columns(line)[0] in ("tfidf", "probe")]
+    assert [(row[0], row[3]) for row in rows] == [("probe", "60"), ("tfidf", "60")]
+
+
+def test_the_dry_run_needs_no_weights(recipe_file: Path, kit: Kit, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """A teacher of two layers, a student of one layer, and only their configurations and tokenizers."""
+    for layers, name in ((2, "large"), (1, "small")):
+        shutil.copytree(tiny_checkpoint, tmp_path / name, ignore=shutil.ignore_patterns("*.safetensors"))
+        config = json.loads((tmp_path / name / "config.json").read_text("utf-8")) | {"num_hidden_layers": layers}
+        (tmp_path / name / "config.json").write_text(json.dumps(config), "utf-8")
+    large, small_one = tmp_path / "large", tmp_path / "small"
+    variants = (
+        f"[finetune, {{name: half, of: student, steps: [float16]}}, {{name: student, method: distill, "
+        f"teacher_checkpoint: {large}, set: {{distill.pool: 40}}}}]"
+    )
+    options = (f"study.checkpoints=[{large}, {small_one}]", f"study.variants={variants}", "study.budgets=[40]",
+               "study.seeds=1", "data.budget=null", "distill.student=layers:1")  # fmt: skip
+    command = ["study", recipe_file, *[part for option in options for part in ("--set", option)]]
+    done = kit(*command, "--dry-run")
+    assert done.code == 0, done.err
+    rows = [columns(line) for line in done.out.splitlines() if columns(line)[0] in ("finetune", "student", "half")]
+    parameters = {(row[0], Path(row[1]).name): row[2] for row in rows}
+    assert set(parameters) == {("finetune", "large"), ("finetune", "small"), ("student", "small"), ("half", "small")}
+    assert parameters["student", "small"] == parameters["half", "small"] == parameters["finetune", "small"]
+    assert "2 checkpoints without weights on this machine" in done.out
+    started = kit(*command)
+    assert started.code == 2 and "has no model.safetensors" in started.err
 
 
 def test_simultaneous_starts_run_each_cell_once(recipe_file: Path, start: Start) -> None:

@@ -227,6 +227,26 @@ def test_variants_that_are_equal_by_defaults_are_refused(recipe_file: Path, kit,
     assert f"{recipe_file}:{line}: study.variants[" in study_command.err
 
 
+def test_the_largest_checkpoint_teaches_the_others(recipe_file: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    shutil.copytree(tiny_checkpoint, small)
+    (small / "tokenizer_config.json").write_text('{"model_max_length": 32}', "utf-8")  # another checkpoint by its files
+    student = {"name": "student", "method": "distill", "teacher_checkpoint": str(tiny_checkpoint)}
+    recipe = variants_recipe(recipe_file, ["finetune", student])
+    study_section = recipe.study.model_copy(update={"checkpoints": [str(tiny_checkpoint), str(small)]})
+    done = study(recipe.model_copy(update={"study": study_section}), engine="inline", quiet=True)
+    finished = {outcome.cell.series: done.ledger.record(outcome) for outcome in done.finished}
+    assert set(finished) == {
+        ("finetune", str(tiny_checkpoint)), ("finetune", str(small)), ("student", str(small)),
+    }  # fmt: skip
+    teacher, taught = finished["finetune", str(tiny_checkpoint)], finished["student", str(small)]
+    assert teacher is not None and taught is not None
+    assert taught.recipe.distill.teacher == str(teacher.folder)
+    assert taught.content.checkpoint is not None and taught.content.checkpoint.name == str(small)
+    compared = {(one.series, one.source) for one in analyse(done.folder).against_sources}
+    assert compared == {("student small", "finetune tiny-bert")}
+
+
 def test_variants_that_are_equal_at_one_budget_only_are_distinct(recipe_file: Path) -> None:
     """The default number of epochs falls with the budget."""
     defaults = ["train.epochs=null", "study.variants=[finetune]", "study.budgets=[40, 250]", "train.batch_size=4"]

@@ -46,6 +46,7 @@ class Checkpoint:
         tokenizer_sha256: Hash of the tokenizer's files.
         trusted: True if the recipe allows the checkpoint to run its own code.
         code: Class that the checkpoint's own code defines; None if it needs no code.
+        has_weights: False if only the configuration and the tokenizer are here, which is enough for estimates.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Checkpoint:
     tokenizer_sha256: str
     trusted: bool = False
     code: str | None = None
+    has_weights: bool = True
 
     @property
     def short_name(self) -> str:
@@ -63,15 +65,19 @@ class Checkpoint:
         return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40] or "checkpoint"
 
 
-def resolve_checkpoint(model: ModelSection) -> Checkpoint:
+def resolve_checkpoint(model: ModelSection, *, weights: bool = True) -> Checkpoint:
     """Find the checkpoint that a recipe names, download it if necessary, and check it.
+
+    Args:
+        model: Section of the recipe.
+        weights: False to download no weights: a checkpoint without weights is then accepted.
 
     Raises:
         ModelError: If it is missing, cannot be downloaded, is truncated, lacks a tokenizer, or needs pickle files or
             its own code and the recipe does not allow them.
     """
     assert model.checkpoint is not None  # the schema requires it for every method that calls this
-    folder, revision = _locate(model.checkpoint, model)
+    folder, revision = _locate(model.checkpoint, model, weights)
     _require_inside(folder, model.checkpoint)
     _check_config(folder, model.checkpoint)
     code = code_of(folder)
@@ -82,7 +88,7 @@ def resolve_checkpoint(model: ModelSection) -> Checkpoint:
             "`model.trust_remote_code: true` once you have read them",
             key="model.checkpoint",
         )
-    weights = _check_weights(folder, model.checkpoint, model.allow_pickle)
+    files = _check_weights(folder, model.checkpoint, model.allow_pickle) if weights or _has_weights(folder) else []
     tokenizers = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
     if not tokenizers and not _reads_characters(folder):
         raise ModelError(
@@ -94,8 +100,8 @@ def resolve_checkpoint(model: ModelSection) -> Checkpoint:
     settings = sorted(path for name in MODEL_SETTINGS for path in folder.glob(name))
     if model.trust_remote_code:
         settings += sorted(folder.rglob("*.py"))
-    digests = _sha256(weights + settings), _sha256(tokenizers)
-    return Checkpoint(model.checkpoint, folder, revision, *digests, model.trust_remote_code, code)
+    digests = _sha256(files + settings), _sha256(tokenizers)
+    return Checkpoint(model.checkpoint, folder, revision, *digests, model.trust_remote_code, code, bool(files))
 
 
 def declared_pooling(folder: Path) -> tuple[str, bool] | None:
@@ -140,7 +146,7 @@ def _reads_characters(folder: Path) -> bool:
     return isinstance(settings, dict) and settings.get("tokenizer_class") in ("ByT5Tokenizer", "CanineTokenizer")
 
 
-def _locate(name: str, model: ModelSection) -> tuple[Path, str | None]:
+def _locate(name: str, model: ModelSection, weights: bool) -> tuple[Path, str | None]:
     path = Path(name).expanduser()
     local = path if path.is_dir() else _inside_package(name) if ":" in name else None
     if local is not None:
@@ -153,7 +159,7 @@ def _locate(name: str, model: ModelSection) -> tuple[Path, str | None]:
         raise ModelError(
             f"there is no folder {name}", "give a local folder or a model id on the Hub", key="model.checkpoint"
         )
-    return download(name, model)
+    return download(name, model, weights)
 
 
 def _inside_package(name: str) -> Path:
@@ -187,6 +193,11 @@ def _check_config(folder: Path, name: str) -> None:
     if not config.model_type:
         raise ModelError(f"{name}/{CONFIG_FILE} does not name a model_type", key="model.checkpoint")
     require_possible_sizes(config.content, name)
+
+
+def _has_weights(folder: Path) -> bool:
+    """Return whether a folder has files with weights; it may have the index of weights that were not downloaded."""
+    return any(next(folder.glob(pattern), None) is not None for pattern in ("*.safetensors", "pytorch_model*.bin"))
 
 
 def _check_weights(folder: Path, name: str, allow_pickle: bool) -> list[Path]:

@@ -9,15 +9,21 @@ from kit.recipe import ModelSection
 from kit.runtime.hub_client import TIMEOUT_S, is_offline, page, patiently, refusal, status_of
 from kit.runtime.names import plain_name
 
-_PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*Pooling*/*"]
+_PATTERNS = ["*.json", "*.txt", "*.model", "*.spm", "*Pooling*/*"]
+_WEIGHTS = "*.safetensors"
 _PICKLE = "pytorch_model.bin"
 
 
-def download(name: str, model: ModelSection) -> tuple[Path, str]:
+def download(name: str, model: ModelSection, weights: bool) -> tuple[Path, str]:
     """Download a checkpoint and return its folder in the Hub's cache, and its commit.
 
     Files that can run code are not downloaded unless the recipe allows them. Without a network, an earlier download is
     used.
+
+    Args:
+        name: Id on the Hub.
+        model: Section of the recipe.
+        weights: False to leave out the weights.
 
     Raises:
         ModelError: If the checkpoint cannot be downloaded.
@@ -26,7 +32,8 @@ def download(name: str, model: ModelSection) -> tuple[Path, str]:
 
     for part in (model.revision or "main").split("/"):
         plain_name(part, "model.revision", ModelError, hint="name a branch, a tag or a commit")
-    patterns = _PATTERNS + ["*.bin"] * model.allow_pickle + ["*.py"] * model.trust_remote_code
+    files = [_WEIGHTS, *(["*.bin"] if model.allow_pickle else [])] if weights else []
+    patterns = [*_PATTERNS, *files, *(["*.py"] if model.trust_remote_code else [])]
 
     def fetch() -> Path:
         return Path(snapshot_download(name, revision=model.revision, allow_patterns=patterns))
@@ -37,7 +44,7 @@ def download(name: str, model: ModelSection) -> tuple[Path, str]:
         raise ModelError(f"{name} cannot be downloaded: {first_line(error)}", key="model.checkpoint") from error
     except Exception as error:  # the class of connection errors depends on the HTTP library
         raise _explained(error, name, model.revision) from error
-    if not model.allow_pickle and not any(folder.glob("*.safetensors*")) and _has_pickle(name, folder.name):
+    if weights and not model.allow_pickle and not any(folder.glob("*.safetensors*")) and _has_pickle(name, folder.name):
         raise pickle_refused(name, _PICKLE)
     return folder, folder.name
 

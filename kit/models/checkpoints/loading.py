@@ -61,7 +61,8 @@ def build_classifier(
     Args:
         checkpoint: Checkpoint of the encoder.
         head: Labels to predict.
-        init: `pretrained` for the checkpoint's weights, `scratch` for random ones.
+        init: `pretrained` for the checkpoint's weights, `scratch` for random ones. A checkpoint without weights gets
+            random ones.
         pooling: Value in the recipe; `auto` is the pooling that the checkpoint declares, or else the native head.
         dropout: Rate for every dropout in the encoder; None keeps the checkpoint's rates.
         bits: Format to quantize linear layers to, as a base for adapters; these layers are on the device in use.
@@ -77,6 +78,7 @@ def build_classifier(
                 for key in DROPOUT_KEYS:
                     if isinstance(getattr(config, key, None), int | float):
                         setattr(config, key, dropout)
+            init = init if checkpoint.has_weights else "scratch"
             kind = resolve_pooling(checkpoint.folder, pooling)
             if kind is None:
                 native = _native(checkpoint, config, head, init=init, quantization=_quantization(bits))

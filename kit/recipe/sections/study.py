@@ -14,6 +14,14 @@ from kit.recipe.sections.methods import MethodName
 _Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as `train.seed`
 # All methods except `student`, the control of `kit distill`.
 _DEFAULT_METHODS: tuple[MethodName, ...] = ("finetune", "lora", "probe", "scratch", "tfidf", "distill")
+_KEYS_OF_GRID = {
+    "data.budget": "study.budgets",
+    "train.seed": "study.seeds",
+    "model.checkpoint": "study.checkpoints",
+    "model.revision": "study.checkpoints",
+    "method": "the key `method` of the variant",
+}
+_DATA_OF_VARIANTS = ("data.max_length", "data.sampling", "data.validation")
 VariantName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._+-]{0,39})?$")]
 
 
@@ -28,6 +36,10 @@ class Variant(Section):
     of: VariantName | None = None
     """Variant that this one is made from: the source of `steps`, or the teacher of method distill. A student without
     `of` is taught by the first variant with method finetune."""
+    teacher_checkpoint: Name | None = None
+    """Checkpoint of the study whose model teaches, for method distill. Each of the other checkpoints is then a student
+    that starts from its own weights. By default, the teacher has the student's checkpoint, and the student is a part of
+    the teacher."""
     steps: Annotated[list[Step], Field(min_length=1)] | None = None
     """Compression steps, as in `compress.steps`, with the gate of `compress.gate`."""
     set: dict[str, Any] = {}
@@ -52,6 +64,12 @@ class Variant(Section):
             ),
             f"of is for steps and for method distill, not for method {self.method}": (
                 not steps and self.of is not None and self.method != "distill"
+            ),
+            "teacher_checkpoint is for method distill": (
+                self.teacher_checkpoint is not None and self.method != "distill"
+            ),
+            "teacher_checkpoint makes each checkpoint a student; leave distill.student out of set": (
+                self.teacher_checkpoint is not None and any(key.startswith("distill.student") for key in self.set)
             ),
             "a variant cannot be made of itself": self.of is not None and self.of == self.name,
         })  # fmt: skip
@@ -113,3 +131,15 @@ class StudySection(Section):
             ),
         })  # fmt: skip
         return self
+
+
+def refused_in_set(key: str) -> str:
+    """Return why a variant cannot set a key; empty for a key that it can set."""
+    section = key.partition(".")[0]
+    if key in _KEYS_OF_GRID:
+        return f"{key} belongs to the grid: use {_KEYS_OF_GRID[key]}"
+    if section == "compress":
+        return f"{key} has no effect on training: write a variant with `of` and `steps`"
+    if section in ("task", "metric", "runs", "study") or (section == "data" and key not in _DATA_OF_VARIANTS):
+        return f"{key} is the same for all variants of a study: set it at the top level of the recipe"
+    return ""
