@@ -110,7 +110,7 @@ def _table(
             order = places if places != sorted(places) else []
             (reordered if order else repeated).append(line)
         else:
-            if width > 1 and not header.made_up and all(map(is_known_name, fields)):
+            if width > 1 and not header.made_up and all(map(is_known_name, sorted(fields, key=len))):  # cheapest first
                 foreign.append(line)
             rows.append((line, [fields[place] for place in order] if order else fields))
     if width > 1 and rows:  # blank lines at the end of a file are not rows

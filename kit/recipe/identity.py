@@ -37,6 +37,12 @@ def readable_id(how: str, checkpoint: str | None, budget: int, seed: int, sha256
     return "-".join([how, *([checkpoint] if checkpoint else []), str(budget), f"s{seed}", sha256[:8]])
 
 
+def readable_parts(run_id: str) -> tuple[str, ...]:
+    """Return the method or technique, the number of labels and the seed that an id names; other text as it is."""
+    how, *others = run_id.rsplit("-", 3)
+    return (how.partition("-")[0], *others[:2])
+
+
 def _keys_in_id(recipe: Recipe, section: Section, contents: Container[str], outer: InId) -> dict[str, Any]:
     """Return the keys of a section, without sections that have no such key.
 

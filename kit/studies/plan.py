@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,6 +15,7 @@ from kit.compression.chain import require_chain
 from kit.errors import KitError, RecipeError
 from kit.measurement.durations import Span
 from kit.recipe import Recipe
+from kit.recipe.identity import readable_parts
 from kit.recipe.sections.compression import CompressSection, Step
 from kit.records.record import Record
 from kit.runs.request import LoadedInputs, make_request
@@ -86,6 +88,12 @@ class Plan:
                 best[cell.series] = cell
         return set(best.values())
 
+    @cached_property
+    def earlier_runs(self) -> set[tuple[str, ...]]:
+        """Readable parts of the ids of the runs that existed when the study started, see `identity.readable_parts`."""
+        runs = Path(self.recipe.runs)
+        return {readable_parts(entry.name) for entry in os.scandir(runs)} if runs.is_dir() else set()
+
     def gpu_share(self, cell: Cell) -> float:
         """Return the share of a GPU that a cell needs: 0 for TF-IDF, else as in the recipe, else by its size."""
         if self.grid.chain(cell.variant)[0].method == "tfidf":
@@ -156,14 +164,14 @@ def plan_study(recipe: Recipe, *, weights: bool = True) -> Plan:
 def find_record(plan: Plan, cell: Cell) -> Record | None:
     """Return the finished Record that a cell would produce, from any command.
 
-    The result is None if there is none, and for a cell with compression steps: the chain itself finds their Records.
+    The result is None if there was none when the study started, and for a cell with compression steps: the chain itself finds their Records.
 
-    The id of a Record depends on the drawn data, so it is computed only if a folder has a name of the same form.
+    The id of a Record depends on the drawn data, so it is computed only if a folder's name has its readable part.
     """
     runs, variant = Path(plan.recipe.runs), plan.grid.variants[cell.variant]
     if variant.steps is not None:
         return None
-    if next(runs.glob(f"{variant.method}-*{cell.budget}-s{cell.seed}-*"), None) is None:
+    if (variant.method, str(cell.budget), f"s{cell.seed}") not in plan.earlier_runs:
         return None
     from kit.runs.derived_recipes import taught_by
 

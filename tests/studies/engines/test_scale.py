@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
@@ -156,6 +157,43 @@ def test_work_grows_linearly_with_the_cells(grid, monkeypatch) -> None:
     (planning, running), (more_planning, more_running) = counts[120], counts[480]
     assert more_planning <= 4.4 * planning
     assert more_running <= 4.4 * running
+
+
+def of_variants(recipe: Recipe, budgets: int, seeds: int) -> Recipe:
+    """A study of 25 models, each with a student, in 8 bits, and with a student in 8 bits."""
+    variants: list[dict[str, object]] = []
+    for k in range(25):
+        variants += [
+            {"name": f"model {k}", "method": "finetune", "set": {"train.epochs": 1 + k}},
+            {"name": f"student {k}", "method": "distill", "of": f"model {k}", "set": {"distill.pool": 10}},
+            {"name": f"int8 {k}", "of": f"model {k}", "steps": ["int8-onnx"]},
+            {"name": f"tiny {k}", "of": f"student {k}", "steps": ["vocabulary", {"int8-onnx": {"embeddings": "int4"}}]},
+        ]
+    study = {"variants": variants, "budgets": [10 + 2 * k for k in range(budgets)], "seeds": seeds}
+    return recipe.model_copy(update={"study": StudySection.model_validate(study)})
+
+
+def test_twenty_thousand_cells_are_planned_in_five_seconds(grid) -> None:
+    recipe = of_variants(grid(1, 1), budgets=40, seeds=5)
+    began = time.process_time()
+    plan = plan_study(recipe)
+    assert len(plan.cells) == 20_000
+    assert time.process_time() - began < 5  # 1.6 seconds on a core of 2.8 GHz
+
+
+def test_other_runs_in_the_folder_hardly_slow_a_start(grid, tmp_path) -> None:
+    recipe = grid(6, 4)
+
+    def start() -> None:
+        plan = plan_study(recipe)
+        with Board(plan.efforts, "accuracy", quiet=True) as board:
+            Work(plan, Ledger(tmp_path, {}), board, Place("inline"))
+
+    start()  # cached computations do not count
+    alone = calls(start)
+    for k in range(500):
+        (Path(recipe.runs) / f"finetune-other-{1_000 + k}-s0-{k:08x}").mkdir(parents=True)
+    assert calls(start) < alone + 10 * 500
 
 
 def test_the_driver_keeps_only_the_outcome_of_each_cell(grid, monkeypatch) -> None:
