@@ -92,12 +92,11 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _quick_clocks() -> Iterator[None]:
-    """Time models on fewer texts: each comparison of two would take a second."""
-    from kit.measurement import speed
-
+    """Time models on fewer texts, and start no process for their memory: each would take a second."""
     with pytest.MonkeyPatch.context() as patched:
-        for setting, value in QUICK_CLOCKS.items():
-            patched.setattr(speed, setting, value)
+        for module, settings in QUICK_CLOCKS.items():
+            for setting, value in settings.items():
+                patched.setattr(f"{module}.{setting}", value)
         yield
 
 

@@ -107,6 +107,8 @@ def _measured(series: Series, point: Point, wish: Wish) -> Option:
         seeds=len(point.runs),
         latency_doubt=latency_doubt(series.speed, wish),
         busy=series.speed is not None and bool(series.speed.warning),
+        texts_per_second=series.speed.texts_per_second if series.speed else None,
+        memory_bytes=series.speed.memory_bytes if series.speed else None,
     )
 
 

@@ -49,6 +49,8 @@ class Option:
         backtest: Error of the learning curve at the largest budget; None if the metric was measured.
         latency_doubt: Reason why the latency may be on the other side of the limit; empty if there is none.
         busy: The latency was measured on a busy machine.
+        texts_per_second: Throughput in batches; None if it was not measured.
+        memory_bytes: Peak memory of a process with the model; None if it was not measured.
     """
 
     series: str
@@ -63,6 +65,8 @@ class Option:
     cost: float | None = None
     latency_doubt: str = ""
     busy: bool = False
+    texts_per_second: float | None = None
+    memory_bytes: int | None = None
 
 
 def series_of(option: Option, findings: Findings) -> Series:
@@ -121,7 +125,7 @@ def latency_lines(findings: Findings) -> list[str]:
     if not busy:
         return []
     which = "latencies" if len(busy) == len(timed) else f"latencies of {joined(busy)}"
-    again = f"to measure again, delete {file} and start the study again"
+    again = f"`{findings.study_command} --time-again` measures them again"
     return [f"{which} were measured on a busy machine and may be too high; {again}"]
 
 

@@ -22,7 +22,13 @@ from kit.cli.options import (
     StudyFolder,
     Workers,
 )
-from kit.cli.study_output import print_by_labels, print_estimates, print_study, print_without_weights
+from kit.cli.study_output import (
+    print_by_labels,
+    print_estimates,
+    print_speed_changes,
+    print_study,
+    print_without_weights,
+)
 from kit.runtime.console import echo, echo_json
 from kit.runtime.quiet_libraries import quiet_libraries
 
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
     from kit.recipe import Recipe
 
 
-def study(
+def study(  # noqa: PLR0913, PLR0917
     recipe: RecipePath,
     overrides: Overrides = None,
     dry_run: Annotated[
@@ -48,6 +54,9 @@ def study(
             help="Folder, s3://, gs:// or other fsspec URL for Records, if nodes cannot access `runs`.",
         ),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--time-again", help="Run no cell: measure the speed of all models again.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe's study: checkpoints x methods x budgets x seeds. Starting it again continues it."""
@@ -68,9 +77,18 @@ def study(
         print_estimates(estimated, finished_cells(plan, f"study-{recipe.stem}"), workers or 1)
         print_without_weights(plan)
         return
+    from kit.studies.engines.choice import Place
+    from kit.studies.record_storage import Storage
     from kit.workflows.study import study as run
+    from kit.workflows.study import time_again
 
+    arguments = [str(recipe), *(part for override in overrides or [] for part in ("--set", override))]
     with located(recipe, overrides):
+        if again:
+            place = Place(engine.value, address, workers, None if storage is None else Storage(storage))
+            changes = time_again(loaded, place, name=f"study-{recipe.stem}", arguments=arguments)
+            print_speed_changes(changes, as_json)
+            return
         done = run(
             loaded,
             name=f"study-{recipe.stem}",
@@ -78,7 +96,7 @@ def study(
             address=address,
             workers=workers,
             storage=storage,
-            arguments=[str(recipe), *(part for override in overrides or [] for part in ("--set", override))],
+            arguments=arguments,
         )
     print_study(done, as_json)
     if done.failed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,12 @@ from kit.runtime.quantities import megabytes, percent
 if TYPE_CHECKING:
     from kit.analysis.advice import Advice
     from kit.analysis.advice_options import Option
+    from kit.measurement.speed import Speed
     from kit.records.record import Record
     from kit.studies.grid import Cell, Series
     from kit.studies.plan import Estimate, Plan
     from kit.studies.work import Study
+    from kit.workflows.study import SpeedChange
 
 
 def print_estimates(estimate: Estimate, finished: Set[Cell], workers: int) -> None:
@@ -86,6 +88,7 @@ def print_study(study: Study, as_json: bool) -> None:
                     {**asdict(outcome.cell), "steps": outcome.undone} for outcome in study.finished if outcome.undone
                 ],
                 "open": [asdict(cell) for cell in study.open],
+                "speeds": _speeds(study),
                 **({} if first is None else baseline_scores(first)),
             }
         )
@@ -99,6 +102,49 @@ def print_study(study: Study, as_json: bool) -> None:
         reason = "the time limit (study.max_minutes) was reached"
         echo(f"{len(study.open)} cells are open: {reason}; the same command continues")
     echo(f"next: kit report {study.folder}")
+
+
+def _speeds(study: Study) -> list[dict[str, Any]]:
+    """Return the measured speeds with their cells, as plain data."""
+    speeds = study.ledger.speeds()
+    timed = [outcome for outcome in study.finished if outcome.record in speeds]
+    return [{**asdict(outcome.cell), "record": outcome.record, **asdict(speeds[outcome.record])} for outcome in timed]
+
+
+def print_speed_changes(changes: Sequence[SpeedChange], as_json: bool) -> None:
+    """Print the speed of each series before and after all were measured again, and the series that changed."""
+    if as_json:
+        echo_json({"speeds": [asdict(change) for change in changes]})
+        return
+    columns = ["", "before, ms per text", "now, ms per text", "texts/s (at once)", "peak memory"]
+    print_table(
+        columns,
+        [(one.series, _latency(one.before), _latency(one.now), _rate(one.now), _memory(one.now)) for one in changes],
+    )
+    known = [(one.series, one.before, one.now) for one in changes if one.before is not None and one.now is not None]
+    if not known:
+        echo("no model was timed before")
+        return
+    changed = [
+        f"{series} ({before.p50_ms:.3g} to {now.p50_ms:.3g} ms)"
+        for series, before, now in known
+        if not before.agrees(now)
+    ]
+    echo(f"latency changed beyond the intervals: {', '.join(changed) or 'none'}; the Records are unchanged")
+
+
+def _latency(speed: Speed | None) -> str:
+    return "-" if speed is None else f"{speed.p50_ms:.3g} [{speed.interval[0]:.3g}, {speed.interval[1]:.3g}]"
+
+
+def _rate(speed: Speed | None) -> str:
+    if speed is None or speed.texts_per_second is None:
+        return "-"
+    return f"{speed.texts_per_second:,.0f} ({speed.batch})"
+
+
+def _memory(speed: Speed | None) -> str:
+    return "-" if speed is None or speed.memory_bytes is None else megabytes(speed.memory_bytes)
 
 
 def _print_without_result(study: Study) -> None:

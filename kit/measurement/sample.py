@@ -28,6 +28,12 @@ def length_sample(texts: Sequence[Text], size: int) -> list[Text]:
     return [ordered[index] for index in generator.permutation(len(ordered))]
 
 
+def repeated_sample(texts: Sequence[Text], size: int) -> list[Text]:
+    """Return exactly `size` texts of a sample of this size; texts recur if there are fewer. See `length_sample`."""
+    sample = length_sample(texts, size)
+    return [sample[index % len(sample)] for index in range(size)]
+
+
 def characters(text: Text) -> int:
     """Return the length of a text or a pair of texts in characters."""
     return sum(map(len, text))

@@ -1,11 +1,11 @@
-"""Latency of fitted models, measured in turns on one sample of texts; no other module times single texts."""
+"""Speed of fitted models, measured in turns on one sample of texts; no other module times predictions."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,9 +13,11 @@ import numpy as np
 
 from kit.measurement.load import LoadMeter
 from kit.measurement.rounds import Times, latency_interval, text_median
-from kit.measurement.sample import Text, characters, length_sample
+from kit.measurement.sample import Text, characters, length_sample, repeated_sample
 
 _TIMED_TEXTS, _WARM_UP, _ROUNDS = 48, 5, 3
+BATCH = 32  # texts per batch for the throughput of a study's models
+_BATCHES = 2
 _REPEATS = 2  # at most this many times the requested rounds, on a busy machine
 _SPREAD = 1.3  # ratio of a model's median time in two rounds above which the slower round was disturbed
 _NOISE_MS = 0.1  # differences between rounds that are never a sign of disturbance
@@ -49,6 +51,9 @@ class Speed:
         rounds: Number of rounds.
         warning: Reason to doubt the figures; empty if the machine was idle.
         measured_on: Record of the model that was timed, if it is another Record of the same computation.
+        texts_per_second: Throughput in batches; None if not measured.
+        batch: Batch size of the throughput.
+        memory_bytes: Peak memory of a process that loads the model and predicts such batches; None if not measured.
     """
 
     p50_ms: float
@@ -62,17 +67,25 @@ class Speed:
     rounds: int = 0
     warning: str = ""
     measured_on: str = ""
+    texts_per_second: float | None = None
+    batch: int | None = None
+    memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for times that are not positive and finite."""
-        if not all(0 < value < math.inf for value in (self.p50_ms, self.p95_ms, *self.interval)):
-            raise ValueError("a latency is a positive number")
+        """Raise ValueError for figures that are not positive and finite."""
+        known = [value for value in (self.texts_per_second, self.batch, self.memory_bytes) if value is not None]
+        if not all(0 < value < math.inf for value in (self.p50_ms, self.p95_ms, *self.interval, *known)):
+            raise ValueError("a latency is a positive number, and so are a throughput and a memory")
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the median; of zero width if it was not measured."""
         low = self.p50_ms if self.low_ms is None else self.low_ms
         return low, self.p50_ms if self.high_ms is None else self.high_ms
+
+    def agrees(self, other: Speed) -> bool:
+        """Return whether the intervals of two medians overlap."""
+        return self.interval[0] <= other.interval[1] and other.interval[0] <= self.interval[1]
 
 
 @dataclass(frozen=True)
@@ -124,8 +137,28 @@ def fewer(sample: Sequence[Text], long_outputs: bool) -> list[Text]:
     return list(sample[:: 2 if long_outputs else 1])
 
 
-def time_turn(predict: Predict, texts: Sequence[Text]) -> Turn:
-    """Time one model on each of the texts, after a few texts to warm up."""
+def predict_batches(predict: Predict, texts: Sequence[Text], batch: int) -> None:
+    """Predict all texts in batches of this size."""
+    for start in range(0, len(texts), batch):
+        predict(list(texts[start : start + batch]))
+
+
+def batch_rate(predict: Predict, texts: Sequence[Text], batch: int) -> float:
+    """Return the texts per second of a model in batches of this size."""
+    began = time.perf_counter()
+    predict_batches(predict, texts, batch)
+    return len(texts) / (time.perf_counter() - began)
+
+
+def time_turn(predict: Predict, texts: Sequence[Text], many: Sequence[Text] = (), batch: int = 1) -> Turn:
+    """Time one model on each of the texts, after a few texts to warm up, and on further texts in batches.
+
+    Args:
+        predict: The model.
+        texts: Texts to predict one at a time.
+        many: Texts to predict in batches.
+        batch: Size of these batches.
+    """
     for text in texts[:_WARM_UP]:
         predict([text])
     spent = []
@@ -133,7 +166,7 @@ def time_turn(predict: Predict, texts: Sequence[Text]) -> Turn:
         began = time.perf_counter()
         predict([text])
         spent.append(1_000 * (time.perf_counter() - began))
-    return Turn(spent)
+    return Turn(spent, batch_rate(predict, many, batch) if many else None)
 
 
 def take_turns(
@@ -166,20 +199,34 @@ def take_turns(
 
 
 def latencies(
-    models: Sequence[Predict], texts: Sequence[Text], hardware: str, long_outputs: bool = False
+    models: Sequence[Predict],
+    texts: Sequence[Text],
+    hardware: str,
+    long_outputs: bool = False,
+    *,
+    throughput: bool = False,
 ) -> list[Speed]:
-    """Return the speed of each model per text, measured in turns in this process.
+    """Return the speed of each model, measured in turns in this process.
 
     Args:
         models: Functions of a list of texts.
-        texts: All test texts; the sample of `timed_texts` is used.
+        texts: All test texts; the samples of `timed_texts` and `batch_texts` are used.
         hardware: Hardware of the measurement.
         long_outputs: See `fewer`.
+        throughput: Also measure the texts per second in batches of `BATCH`.
     """
     began = time.perf_counter()
-    timed = fewer(timed_texts(texts), long_outputs)
-    sitting = take_turns([partial(time_turn, model, timed) for model in models], meter=LoadMeter(_threads()))
-    return speeds_of(sitting, timed, hardware, seconds=time.perf_counter() - began)
+    timed, many = fewer(timed_texts(texts), long_outputs), batch_texts(texts) if throughput else []
+    sitting = take_turns(
+        [partial(time_turn, model, timed, many, BATCH) for model in models], meter=LoadMeter(_threads())
+    )
+    measured = speeds_of(sitting, timed, hardware, seconds=time.perf_counter() - began)
+    return [replace(speed, batch=BATCH) for speed in measured] if throughput else measured
+
+
+def batch_texts(texts: Sequence[Text]) -> list[Text]:
+    """Return the sample of test texts for the throughput of a study's models."""
+    return repeated_sample(texts, _BATCHES * BATCH)
 
 
 def speeds_of(sitting: Sitting, texts: Sequence[Text], hardware: str, seconds: float) -> list[Speed]:
@@ -200,6 +247,7 @@ def speeds_of(sitting: Sitting, texts: Sequence[Text], hardware: str, seconds: f
                 texts=len(texts),
                 rounds=sitting.rounds,
                 warning=sitting.warning,
+                texts_per_second=times.throughput if times.rates.size else None,
             )
         )
     return speeds

@@ -72,19 +72,24 @@ def choices(findings: Findings) -> Table:
 
 
 def speeds(findings: Findings) -> Table:
-    """Return the latency per single text of each variant that was timed."""
+    """Return the latency, throughput and peak memory of each variant that was timed."""
     timed = [(series.name, series.speed) for series in findings.series if series.speed]
     rows = [
         (
             text_cell(name),
             TableCell(f"{speed.p50_ms:.3g} ms [{speed.interval[0]:.3g}, {speed.interval[1]:.3g}]", key=speed.p50_ms),
             TableCell(f"{speed.p95_ms:.3g} ms", key=speed.p95_ms),
+            _throughput(speed),
+            _size(speed.memory_bytes),
             text_cell(" / ".join(f"{part.p50_ms:.3g}" for part in speed.by_length)),
             text_cell(speed.hardware + (" (busy)" if speed.warning else "")),
         )
         for name, speed in timed
     ]
-    names = ("Variant", "Median#", "95th percentile#", "Short / medium / long texts, ms", "Measured on")
+    names = (
+        "Variant", "Median#", "95th percentile#", "Texts per second#", "Peak memory#",
+        "Short / medium / long texts, ms", "Measured on",
+    )  # fmt: skip
     return Table(_speed_caption([speed for _, speed in timed]), columns(*names), tuple(rows))
 
 
@@ -98,8 +103,18 @@ def _speed_caption(speeds: Sequence[Speed]) -> str:
             f"them, in {speeds[0].rounds} rounds; short, medium and long texts have a median of {lengths} characters. "
             "Brackets are 95 % intervals over rounds and texts."
         )
+    if any(speed.texts_per_second for speed in speeds):
+        description += (
+            f" Texts per second: in batches of {max(speed.batch or 0 for speed in speeds)}. Peak memory: that of a new "
+            "process that loads the model, with its libraries, and predicts such batches."
+        )
     warnings = sorted({speed.warning for speed in speeds} - {""})
     return " ".join([description, *(f"Warning: {warning}." for warning in warnings)])
+
+
+def _throughput(speed: Speed) -> TableCell:
+    rate = speed.texts_per_second
+    return EMPTY if rate is None else TableCell(f"{rate:,.3g}" if rate < 1_000 else f"{rate:,.0f}", key=rate)
 
 
 def _size(model_bytes: int | None) -> TableCell:

@@ -10,20 +10,18 @@ import json
 import os
 import shutil
 import socket
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 import kit.methods  # noqa: F401  import the libraries of every cell before the first one
 from kit.compression.chain import compress_chain
-from kit.errors import BusyError, DataError, KitError, RecordError, first_line
-from kit.models.signature import compute_signature
+from kit.errors import BusyError, DataError, RecordError
+from kit.measurement.speed import speeds_to_json
 from kit.recipe import Recipe
 from kit.records.record import Record
 from kit.runs.derived_recipes import taught_by
@@ -35,8 +33,10 @@ from kit.runtime.json_files import json_sha256
 from kit.runtime.quiet_libraries import quiet_libraries
 from kit.runtime.versions import versions
 from kit.studies.engines.base import JobData
+from kit.studies.error_words import error_words
 from kit.studies.grid import Cell, Grid
 from kit.studies.record_storage import Storage
+from kit.studies.timing import time_models
 
 
 def run(context: JobData, job: JobData) -> JobData:
@@ -46,13 +46,13 @@ def run(context: JobData, job: JobData) -> JobData:
         context: {"recipe": of the study, "data": fingerprints of its splits, "checkpoints": hash of each, "folder":
             base of relative paths, "versions": see `runtime.versions.versions`, "storage": URL or null}.
         job: {"cell": {...}, "keep_model": bool, "source": id of the Record that it is made from, or null} or
-            {"time": [ids of Records]}.
+            {"time": [ids of Records], "memory": {id: peak memory that was measured before}}.
 
     Returns:
         {"record": id, "found": whether the Record was finished before, "undone": steps that the gate undid},
         {"busy": true} or {"error": text} for a cell;
-        {"speeds": content of speed.json, "unmeasured": {id: reason}} for a timing; {"refused": text} from a worker that
-        must not run any cell.
+        {"speeds": content of speed.json, "no_speed": {id: reason}, "no_memory": {id: reason}} for a timing;
+        {"refused": text} from a worker that must not run any cell.
     """
     quiet_libraries()
     began = datetime.now(UTC).isoformat(timespec="seconds")  # as Records note when they were created
@@ -67,13 +67,13 @@ def run(context: JobData, job: JobData) -> JobData:
             shared = _shared(json.dumps(context, sort_keys=True))
             _require_same_data(shared, recipe, context["data"])
             if "time" in job:
-                return time_models(job["time"], shared, recipe, storage)
+                return _timed(job, shared, recipe, storage)
             record, undone = _cell(recipe, job, shared, storage)
             return {"record": record.id, "found": record.content.created < began, "undone": undone}
     except BusyError:
         return {"busy": True}
     except Exception as error:
-        return {"error": _words(error)}
+        return {"error": error_words(error)}
     finally:
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.empty_cache()  # leave the memory to other workers on the same GPU
@@ -116,6 +116,17 @@ def _finished_record(requested: Recipe, keep_model: bool, shared: LoadedInputs, 
     return record
 
 
+def _timed(job: JobData, shared: LoadedInputs, recipe: Recipe, storage: Storage | None) -> JobData:
+    """Return the speeds of models as the result of a job, see `run`."""
+
+    def model_of(run_id: str) -> Path:
+        return Record.load(_record_folder(run_id, Path(recipe.runs), storage)).model_folder
+
+    texts = shared.cleaned(recipe.data).splits.test.texts
+    timing = time_models(job["time"], model_of, texts, recipe, memory=job["memory"])
+    return {"speeds": speeds_to_json(timing.speeds), "no_speed": timing.no_speed, "no_memory": timing.no_memory}
+
+
 def _record_folder(run_id: str, runs: Path, storage: Storage | None) -> Path:
     """Return the folder of a finished Record. Raises RecordError if the storage has lost it."""
     if storage is not None and not storage.fetch(run_id, runs):
@@ -145,18 +156,6 @@ def _own_runs(recipe: Recipe, storage: Storage | None, job: JobData) -> Iterator
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _words(error: Exception) -> str:
-    """Return the error of a cell in words, with a remedy if one is known."""
-    if isinstance(error, KitError):
-        return str(error)
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        package = error.name.partition(".")[0]
-        where = f"the Python package {package} is not installed on {socket.gethostname()}"
-        return f"{where}\n  pip install {package.replace('_', '-')}"
-    traceback.print_exception(error)  # goes to the worker's log
-    return f"{type(error).__name__}: {first_line(error)}"
-
-
 def _differences(expected: dict[str, str | None], actual: dict[str, str | None]) -> list[str]:
     """Return the versions in which a worker differs from the start of the study, in words."""
     return [
@@ -177,35 +176,3 @@ def _require_same_data(shared: LoadedInputs, recipe: Recipe, expected: dict[str,
         raise DataError(
             f"{recipe.data.source} changed since the study began", "start the study again", key="data.source"
         )
-
-
-def time_models(ids: list[str], shared: LoadedInputs, recipe: Recipe, storage: Storage | None) -> JobData:
-    """Measure saved models in turns, one model per compute signature, and return their speeds."""
-    from kit.measurement.speed import latencies, speeds_to_json
-    from kit.models.loaded_models import LoadedModels
-    from kit.training.hardware import set_up_hardware
-
-    hardware = set_up_hardware(recipe.train.precision)
-    texts = shared.cleaned(recipe.data).splits.test.texts
-    models = LoadedModels(recipe.model.trust_remote_code)
-    by_signature: dict[str, list[str]] = {}
-    folders: dict[str, Path] = {}
-    unmeasured: dict[str, str] = {}
-    for run_id in ids:
-        try:
-            folder = Record.load(_record_folder(run_id, Path(recipe.runs), storage)).model_folder
-            signature = compute_signature(folder)
-            if signature not in by_signature:
-                models.predict(folder, texts[:1])
-                folders[signature] = folder
-            by_signature.setdefault(signature, []).append(run_id)
-        except Exception as error:
-            unmeasured[run_id] = _words(error)
-    timed = [partial(models.predict, folders[signature]) for signature in by_signature]
-    measured = latencies(timed, texts, hardware.words, recipe.rules.writes_text) if timed else []
-    speeds = {
-        run_id: replace(speed, measured_on="" if run_id == group[0] else group[0])
-        for group, speed in zip(by_signature.values(), measured, strict=True)
-        for run_id in group
-    }
-    return {"speeds": speeds_to_json(speeds), "unmeasured": unmeasured}

@@ -13,7 +13,6 @@ from kit.analysis.findings import Series
 from kit.analysis.points import Run, metric_samples, point
 from kit.errors import KitError, RecordError
 from kit.measurement.measure import Measure
-from kit.measurement.speed import speeds_from_json
 from kit.recipe.sections.compression import Step
 from kit.records.predictions import Predictions
 from kit.records.record import Record, list_records
@@ -214,7 +213,7 @@ def measure_together(ledger: Ledger, records: Sequence[Record]) -> str:
         Reason for missing latencies; empty if there are none.
     """
     from kit.runs.request import LoadedInputs
-    from kit.studies.cell import time_models
+    from kit.studies.timing import time_models
 
     wanted = [record.id for record in records]
     if all(name in ledger.speeds() for name in wanted):
@@ -225,8 +224,15 @@ def measure_together(ledger: Ledger, records: Sequence[Record]) -> str:
         tested = records[0].content.data.fingerprints["test"]
         if shared.cleaned(recipe.data).audit.fingerprints["test"] != tested:
             return f"the data of {recipe.data.source} changed since the study was run"
-        result = time_models(wanted, shared, recipe, None)
-        ledger.write_speeds(speeds_from_json(result["speeds"].encode()))
+        texts = shared.cleaned(recipe.data).splits.test.texts
+        timing = time_models(
+            wanted,
+            lambda name: Record.load(ledger.folder.parent / name).model_folder,
+            texts,
+            recipe,
+            memory=ledger.memories(),
+        )
+        ledger.write_speeds(timing.speeds)
     except KitError as error:
         return error.message
-    return "; ".join(f"{name}: {reason}" for name, reason in result["unmeasured"].items())
+    return "; ".join(f"{name}: {reason}" for name, reason in timing.no_speed.items())

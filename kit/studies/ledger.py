@@ -221,6 +221,10 @@ class Ledger:
         except (OSError, ValueError):
             return {}
 
+    def memories(self) -> dict[str, int]:
+        """Return the measured peak memories in bytes by Record id."""
+        return {name: speed.memory_bytes for name, speed in self.speeds().items() if speed.memory_bytes is not None}
+
     @property
     def speed_damage(self) -> str:
         """Damage of the file of measured speeds, as a verb phrase; empty if it is whole or absent."""

@@ -164,7 +164,8 @@ def plan_study(recipe: Recipe, *, weights: bool = True) -> Plan:
 def find_record(plan: Plan, cell: Cell) -> Record | None:
     """Return the finished Record that a cell would produce, from any command.
 
-    The result is None if there was none when the study started, and for a cell with compression steps: the chain itself finds their Records.
+    The result is None if there was none when the study started, and for a cell with compression steps: the chain itself
+    finds their Records.
 
     The id of a Record depends on the drawn data, so it is computed only if a folder's name has its readable part.
     """

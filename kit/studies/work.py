@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -83,7 +83,8 @@ class Work:
                 self.busy.append((time.monotonic() + _RETRY_S, cell))
             else:
                 self._end(cell, event.result)
-        self._time_models(engine, context)
+        if untimed := self.untimed():
+            self.time_models(engine, context, untimed, self.ledger.memories())
 
     def take(self, cells: Iterable[Cell]) -> None:
         """Run only these cells next, with the cells that they are made from, cheapest first."""
@@ -127,17 +128,41 @@ class Work:
 
         One missing speed requires timing all models again: only times of one sitting are comparable.
         """
-        speeds = self.ledger.speeds()
-        best: dict[Series, Outcome] = {}
-        for cell in sorted(self.outcomes, key=lambda cell: (-cell.budget, cell.seed)):
-            outcome = self.outcomes[cell]
-            if cell.series in best:
-                continue
-            record = self.ledger.record(outcome)
-            if record is not None and record.model_folder.is_dir():
-                best[cell.series] = outcome
-        timed = [outcome.record for outcome in best.values()]
+        speeds, timed = self.ledger.speeds(), list(self.models().values())
         return [] if all(record in speeds for record in timed) else timed
+
+    def models(self) -> dict[Series, str]:
+        """Return the Record of each series that is timed: that of the largest budget which has a model."""
+        records: dict[Series, str] = {}
+        for cell in sorted(self.outcomes, key=lambda cell: (-cell.budget, cell.seed)):
+            if cell.series in records:
+                continue
+            record = self.ledger.record(self.outcomes[cell])
+            if record is not None and record.model_folder.is_dir():
+                records[cell.series] = record.id
+        return records
+
+    def time_models(self, engine: Engine, context: JobData, records: list[str], memory: Mapping[str, int]) -> None:
+        """Measure the speed of the models of these Records in one sitting, and keep it.
+
+        Args:
+            engine: Engine of the study.
+            context: Context of its jobs.
+            records: Ids of the Records.
+            memory: Peak memories that need not be measured again, by id.
+        """
+        # One job: models are measured in turns.
+        for event in engine.run(context, iter([{"time": records, "memory": dict(memory)}])):
+            if event.result is None:
+                continue
+            for kind in ("speed", "memory"):
+                for record, reason in event.result.get(f"no_{kind}", {}).items():
+                    self.board.say(f"the {kind} of {record} could not be measured: {reason}")
+            if "speeds" in event.result:
+                self._keep_speeds(speeds_from_json(event.result["speeds"].encode()))
+            else:
+                reason = event.result.get("error") or event.result.get("died")
+                self.board.say(f"the speed of the models could not be measured: {reason}")
 
     def _jobs(self) -> Iterator[JobData | None]:
         """Yield the next cells to run; None while other processes have the remaining ones."""
@@ -237,21 +262,6 @@ class Work:
         value = record.metrics[record.main_metric] if record else None
         seconds = record.content.seconds.total if record else None
         self.board.ended(outcome.cell, value, outcome.error, seconds, found=found)
-
-    def _time_models(self, engine: Engine, context: JobData) -> None:
-        untimed = self.untimed()
-        if not untimed:
-            return
-        for event in engine.run(context, iter([{"time": untimed}])):  # one job: models are measured in turns
-            if event.result is None:
-                continue
-            for record, reason in event.result.get("unmeasured", {}).items():
-                self.board.say(f"the speed of {record} could not be measured: {reason}")
-            if "speeds" in event.result:
-                self._keep_speeds(speeds_from_json(event.result["speeds"].encode()))
-            else:
-                reason = event.result.get("error") or event.result.get("died")
-                self.board.say(f"the speed of the models could not be measured: {reason}")
 
     def _keep_speeds(self, speeds: dict[str, Speed]) -> None:
         self.ledger.write_speeds(speeds)

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import MAKE_AGAIN, DataError, ModelError, TrainingError
+from kit.errors import MAKE_AGAIN, DataError, ModelError
 from kit.measurement.intervals import Estimate
 from kit.models.checkpoints.config_file import CONFIG_FILE
+from kit.models.model_process import MeasuredTexts, ModelProcess
 from kit.publishing.saved_model import find_served
 from kit.records.record import Record, is_exported
 from kit.runtime.file_types import MODEL_FOLDER, RECORD_FILE
 from kit.runtime.names import regular_files
-from kit.runtime.worker import READY
-from kit.workflows.bench_worker import RATE_TEXTS
 
 if TYPE_CHECKING:
     from kit.measurement.rounds import Times
     from kit.measurement.speed import LengthSpeed, Speed, Turn
 
-_TARGET = "kit.workflows.bench_worker:serve"
 _MODEL_FILES = (CONFIG_FILE, "tfidf.json", "adapter_config.json")  # a folder with a model has one of these
+_RATE_TEXTS = 256
 _BATCHES = (8, 32, 128)  # batch sizes to try, of which the fastest is used
 
 
@@ -110,7 +106,7 @@ def bench(
             (name, folder, "compile") for name, folder, _ in models if (folder / "model.safetensors").is_file()
         ]
     sample = _sample(rows)
-    processes = [_Process(name, folder, backend, sample) for name, folder, backend in backends]
+    processes = [ModelProcess(name, folder, sample, backend) for name, folder, backend in backends]
     try:
         return _measure(processes, sample, rounds, energy)
     finally:
@@ -118,50 +114,7 @@ def bench(
             process.close()
 
 
-class _Process:
-    """A process that loads one model and measures it on request."""
-
-    def __init__(self, name: str, folder: Path, backend: str, sample: _Sample) -> None:
-        self.name, self.folder, self.backend = name, folder, backend
-        self._context = {"folder": str(folder), "backend": backend, **asdict(sample)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "kit.runtime.worker", _TARGET],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self._receive()
-
-    def ask(self, do: str, **job: Any) -> dict[str, Any]:
-        """Return the result of one measurement. Raises TrainingError if it failed."""
-        assert self._process.stdin is not None
-        context, self._context = self._context, {}  # the process keeps it
-        try:
-            self._process.stdin.write(json.dumps({"context": context, "job": {"do": do, **job}}) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError as error:
-            raise TrainingError(f"the process that measures {self.name} died") from error
-        models = self._receive()
-        if "error" in models:
-            raise TrainingError(f"{self.name} ({self.backend}) cannot be measured: {models['error']}")
-        return models
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.communicate()
-
-    def _receive(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise TrainingError(f"the process that measures {self.name} died")
-        content = json.loads(line)
-        return {} if content == READY else content
-
-
-def _measure(processes: list[_Process], sample: _Sample, rounds: int, energy: bool) -> list[Subject]:
+def _measure(processes: list[ModelProcess], sample: MeasuredTexts, rounds: int, energy: bool) -> list[Subject]:
     from kit.measurement.load import LoadMeter
     from kit.measurement.speed import fewer, speeds_of, take_turns
 
@@ -204,7 +157,7 @@ class _Measured:
     batch: int
 
 
-def _subject(process: _Process, fact: dict[str, Any], measured: _Measured, energy: bool) -> Subject:
+def _subject(process: ModelProcess, fact: dict[str, Any], measured: _Measured, energy: bool) -> Subject:
     from kit.measurement.rounds import speedups
 
     times, speed = measured.times, measured.speed
@@ -232,7 +185,7 @@ def _subject(process: _Process, fact: dict[str, Any], measured: _Measured, energ
     )
 
 
-def _leaders(processes: list[_Process]) -> list[int]:
+def _leaders(processes: list[ModelProcess]) -> list[int]:
     """Return, per process, the index of the first one with the same arithmetic, which is timed for both."""
     from kit.models.signature import compute_signature
 
@@ -240,7 +193,7 @@ def _leaders(processes: list[_Process]) -> list[int]:
     return [signatures.index(signature) for signature in signatures]
 
 
-def _turn(process: _Process, batch: int, long_outputs: bool) -> Turn:
+def _turn(process: ModelProcess, batch: int, long_outputs: bool) -> Turn:
     """Return one turn of a model in its process. long_outputs: See `speed.fewer`."""
     from kit.measurement.speed import Turn
 
@@ -248,7 +201,7 @@ def _turn(process: _Process, batch: int, long_outputs: bool) -> Turn:
     return Turn(single["ms"], batched["rate"], single["cpu"] + batched["cpu"])
 
 
-def _best_batch(process: _Process) -> int:
+def _best_batch(process: ModelProcess) -> int:
     rates = {}
     for batch in _BATCHES:
         if process.backend == "compile":
@@ -304,17 +257,8 @@ def _texts(source: str | Path | Sequence[tuple[str, ...]] | None, records: list[
     return rows
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """Texts to measure one at a time (`rows`) and in batches (`many`)."""
-
-    rows: list[tuple[str, ...]]
-    many: list[tuple[str, ...]]
-
-
-def _sample(rows: list[tuple[str, ...]]) -> _Sample:
-    from kit.measurement.sample import length_sample
+def _sample(rows: list[tuple[str, ...]]) -> MeasuredTexts:
+    from kit.measurement.sample import repeated_sample
     from kit.measurement.speed import timed_texts
 
-    many = length_sample(rows, RATE_TEXTS)
-    return _Sample(timed_texts(rows), [many[index % len(many)] for index in range(RATE_TEXTS)])
+    return MeasuredTexts(timed_texts(rows), repeated_sample(rows, _RATE_TEXTS))

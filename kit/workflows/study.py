@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from kit.errors import RecordError
+from kit.measurement.speed import Speed
 from kit.recipe import Recipe
-from kit.runtime.files import require_writable
 from kit.runtime.signals import Stopped
-from kit.studies.engines.choice import EngineName, Place, started, worker_context
-from kit.studies.grid import Cell
+from kit.studies.engines.choice import EngineName, Place, worker_context
+from kit.studies.grid import Cell, series_names
 from kit.studies.ledger import Ledger
-from kit.studies.opening import dropped_cells, opening_lines
-from kit.studies.plan import Plan, find_record, plan_study
-from kit.studies.progress import Board
+from kit.studies.plan import Plan, find_record
 from kit.studies.record_storage import Storage
-from kit.studies.work import Study, Work, note_what_stays, require_room
+from kit.studies.session import opened
+from kit.studies.work import Study, note_what_stays, require_room
 
 
 def study(
@@ -49,25 +50,52 @@ def study(
         WorkerError: If a worker must not run cells.
     """
     place = Place(engine, address, workers, Storage(storage) if storage is not None else None)
-    place.require_consistent()
-    require_writable(Path(recipe.runs))
-    folder = Path(recipe.runs) / (recipe.study.name or name)
-    with started(place, folder) as running:  # workers import libraries during planning
-        plan = plan_study(recipe)
-        dropped = dropped_cells(folder, plan)
-        ledger = Ledger.start(folder, recipe, plan.cells, plan.facts, arguments)
-        with Board(plan.efforts, recipe.main_metric, quiet) as board:
-            work = Work(plan, ledger, board, place)
-            for line in [*dropped, *opening_lines(plan, folder, len(work.outcomes))]:
-                board.say(line)
-            if work.pending or work.untimed():
-                require_room(work)
-                try:
-                    work.run(running, worker_context(place, plan))
-                except Stopped:
-                    note_what_stays(work)
-                    raise
+    with opened(recipe, name, place, quiet=quiet, arguments=arguments) as (work, running):
+        if work.pending or work.untimed():
+            require_room(work)
+            try:
+                work.run(running, worker_context(place, work.plan))
+            except Stopped:
+                note_what_stays(work)
+                raise
     return work.result()
+
+
+@dataclass(frozen=True)
+class SpeedChange:
+    """Speed of a series before and after all models were timed again; None if it was not measured."""
+
+    series: str
+    before: Speed | None
+    now: Speed | None
+
+
+def time_again(
+    recipe: Recipe, place: Place, *, name: str = "study", quiet: bool = False, arguments: Sequence[str] = ()
+) -> list[SpeedChange]:
+    """Measure the speed of one model of each series again, in one sitting, and run no cell.
+
+    Args:
+        recipe: Recipe with a `study` section.
+        place: Place where the models are measured.
+        name: As for `study`, like the other arguments.
+        quiet: Print no progress.
+        arguments: Recipe file and overrides of the command line.
+
+    Raises:
+        RecordError: If no finished cell has a model.
+    """
+    with opened(recipe, name, place, quiet=quiet, arguments=arguments) as (work, running):
+        models = work.models()
+        if not models:
+            raise RecordError(
+                f"{work.ledger.folder} has no finished cell with a model: there is nothing to time",
+                f"run its cells first: `{work.ledger.command}`",
+            )
+        before = work.ledger.speeds()
+        work.time_models(running, worker_context(place, work.plan), list(models.values()), memory={})
+    now, names = work.ledger.speeds(), series_names(list(work.plan.cells))
+    return [SpeedChange(names[series], before.get(record), now.get(record)) for series, record in models.items()]
 
 
 def finished_cells(plan: Plan, name: str) -> set[Cell]:

@@ -46,8 +46,8 @@ def test_exceeded_limits_are_described_once() -> None:
     [_, near, *_, last] = advise(findings(busy), Wish(max_latency_ms=5, max_size_bytes=25e6)).lines
     assert near.endswith("], 7.0 ms per text, 91.0 MB; above 5 ms and above 25 MB")
     assert last == (
-        "latencies were measured on a busy machine and may be too high; to measure again, delete runs/s/speed.json and "
-        "start the study again"
+        "latencies were measured on a busy machine and may be too high; `kit study RECIPE --time-again` measures them "
+        "again"
     )
 
 

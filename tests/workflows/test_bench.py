@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from kit import Recipe, Record, bench, finetune
-from kit.errors import DataError, ModelError
+from kit.errors import DataError, ModelError, TrainingError
+from kit.models.model_process import ModelProcess, peak_memory
 from kit.runs.request import LoadedInputs
-from kit.workflows.bench import Subject, _Process, _texts
+from kit.workflows.bench import Subject, _texts
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +58,23 @@ def test_models_are_measured_against_the_first(pair: list[Path], measured: list[
 
 def test_models_with_the_same_signature_are_timed_once(pair: list[Path], plain: Path, monkeypatch) -> None:
     requests: list[str] = []
-    ask = _Process.ask
+    ask = ModelProcess.ask
 
-    def counted(process: _Process, do: str, **job: object) -> dict[str, object]:
+    def counted(process: ModelProcess, do: str, **job: object) -> dict[str, object]:
         requests.append(f"{process.name} {do}")
         return ask(process, do, **job)
 
-    monkeypatch.setattr(_Process, "ask", counted)
+    monkeypatch.setattr(ModelProcess, "ask", counted)
     first, other = bench([plain, pair[0]], texts=[("some",), ("other texts",)], rounds=1, energy=False)
     assert (other.p50_ms, other.measured_on) == (first.p50_ms, "exported")
     assert f"{other.name} latency" not in requests
+
+
+def test_peak_memory_is_that_of_a_new_process(pair: list[Path], tmp_path: Path) -> None:
+    texts = [("a fine film",), ("not so fine",)]
+    assert 2e7 < peak_memory(pair[1] / "model", texts, 2) < 3e8  # TF-IDF, without the libraries of this process
+    with pytest.raises(TrainingError, match="cannot be measured: ModelError: "):
+        peak_memory(tmp_path, texts, 2)
 
 
 def test_the_command_prints_the_measurements(pair: list[Path], measured: list[Subject], kit, monkeypatch) -> None:

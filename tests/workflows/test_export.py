@@ -24,6 +24,8 @@ import kit.publishing.hub_push as hub_module
 from kit import Recipe, Record, finetune, predict
 from kit.errors import ExportError, ModelError, OutputError, RecipeError, RecordError
 from kit.measurement.intervals import Estimate
+from kit.models import model_worker
+from kit.models.model_process import MeasuredTexts
 from kit.publishing.hub_push import Pushed, Target
 from kit.publishing.manifest import read_manifest
 from kit.publishing.privacy import scan
@@ -31,8 +33,6 @@ from kit.publishing.private_paths import public
 from kit.publishing.verify import Proof
 from kit.runs.derived_recipes import compression_recipe
 from kit.runtime.signals import NOTHING_SAVED
-from kit.workflows import bench_worker
-from kit.workflows.bench import _Sample as Sample
 from kit.workflows.compress import compress
 from kit.workflows.export import Exported, export
 from tests.support.plain_processes import PlainProcesses
@@ -474,13 +474,13 @@ def test_batch_dependent_model_is_verified_text_by_text(tiny_run: Path, tmp_path
 class Measured:
     """Stand-in for the processes of `kit bench` within this process; `tests.workflows.test_bench` has real ones."""
 
-    def __init__(self, name: str, folder: Path, backend: str, sample: Sample) -> None:
+    def __init__(self, name: str, folder: Path, texts: MeasuredTexts, backend: str) -> None:
         self.name, self.folder, self.backend, self._held = name, folder, backend, {}
-        self._context = {"folder": str(folder), "backend": backend, **asdict(sample)}
+        self._context = {"folder": str(folder), "backend": backend, "trusted": False, **asdict(texts)}
 
     def ask(self, do: str, **job: object) -> dict[str, object]:
-        bench_worker._state = self._held
-        return bench_worker.serve(self._context, {"do": do, **job})
+        model_worker._state = self._held
+        return model_worker.serve(self._context, {"do": do, **job})
 
     def close(self) -> None:
         self._held.clear()
@@ -488,8 +488,8 @@ class Measured:
 
 def test_pruned_float16_model_needs_its_code(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
     """The card also has the speed relative to the original run."""
-    monkeypatch.setattr(bench_worker, "_state", {})
-    monkeypatch.setattr(import_module("kit.workflows.bench"), "_Process", Measured)
+    monkeypatch.setattr(model_worker, "_state", {})
+    monkeypatch.setattr(import_module("kit.workflows.bench"), "ModelProcess", Measured)
     monkeypatch.setattr("kit.runtime.quiet_libraries.quiet_libraries", lambda: None)
     content = compression_recipe(tiny_run).model_dump()
     steps = ["vocabulary", {"prune": {"heads": 0.5, "neurons": 0.5, "epochs": 0}}, "float16"]

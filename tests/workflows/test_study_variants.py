@@ -15,20 +15,23 @@ from kit.analysis.advice_options import Wish
 from kit.analysis.findings import Findings
 from kit.compression.gate import Gate
 from kit.errors import RecipeError
+from kit.measurement.speed import speeds_from_json
 from kit.recipe import Recipe
-from kit.recipe.load import load_recipe, validated
+from kit.recipe.load import load_recipe, recipe_to_yaml, validated
 from kit.records.record import Record
+from kit.reporting.cost_tables import speeds
 from kit.reporting.csv_markdown import markdown
 from kit.reporting.page import page
 from kit.runs.request import make_request
 from kit.studies.analyse import analyse
+from kit.studies.engines.choice import Place
 from kit.studies.grid import Cell
 from kit.studies.ledger import Ledger
 from kit.studies.plan import plan_study
 from kit.studies.work import Study
 from kit.workflows.advise import advise
 from kit.workflows.choose import choose_run
-from kit.workflows.study import study
+from kit.workflows.study import study, time_again
 
 VARIANTS = [
     "tfidf",
@@ -56,7 +59,9 @@ def done(tmp_path_factory: pytest.TempPathFactory, reviews: Path, tiny_checkpoin
         f"model: {{checkpoint: {tiny_checkpoint}}}\ntrain: {{epochs: 1, evaluations: 1, refit: false}}\n",
         "utf-8",
     )
-    return study(variants_recipe(path), engine="inline", quiet=True)
+    recipe = variants_recipe(path)
+    (folder / "variants.yaml").write_text(recipe_to_yaml(recipe), "utf-8")
+    return study(recipe, engine="inline", quiet=True)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +102,52 @@ def test_every_variant_is_timed_and_analysed(done: Study, findings: Findings) ->
         "tiny": ("distill", "small student", ("vocabulary", "float16")),
     }
     assert all(one.speed is not None and one.model_bytes for one in series.values())
+    for speed in done.ledger.speeds().values():
+        assert (speed.batch, speed.memory_bytes) == (32, 100_000_000)
+        assert speed.texts_per_second is not None and speed.texts_per_second > 10
+    table = speeds(findings)
+    assert {"Texts per second", "Peak memory"} <= {column.name for column in table.columns}
+
+
+def test_all_models_are_timed_again_without_a_cell(done: Study, monkeypatch: pytest.MonkeyPatch, kit) -> None:
+    monkeypatch.setattr("kit.studies.cell.finetune", None)
+    before = done.ledger.speeds()
+    changes = time_again(done.ledger.recipe, Place("inline"), quiet=True)
+    now = done.ledger.speeds()
+    assert now.keys() == before.keys() and now != before
+    assert {one.series: (one.before, one.now) for one in changes} == {
+        name: (before[record_of(done, name).id], now[record_of(done, name).id])
+        for name in ("tfidf", "slow", "small student", "half", "tiny")
+    }
+    shown = kit(
+        "study",
+        done.folder.parent.parent / "variants.yaml",
+        "--set",
+        "study.name=study",
+        "--time-again",
+        "--engine",
+        "inline",
+    )
+    assert shown.code == 0, shown.err
+    assert "latency changed beyond the intervals: " in shown.out and "the Records are unchanged" in shown.out
+    assert done.ledger.speeds() != now
+
+
+def test_a_study_without_models_has_nothing_to_time(recipe_file: Path, kit) -> None:
+    shown = kit("study", recipe_file, "--time-again", "--engine", "inline", "--set", "study.methods=[tfidf]")
+    assert shown.code == 2
+    assert "study-recipe has no finished cell with a model: there is nothing to time" in shown.err
+    assert f"run its cells first: `kit study {recipe_file} --set 'study.methods=[tfidf]'`" in shown.err
+
+
+def test_speeds_of_earlier_versions_are_read(done: Study) -> None:
+    content = json.loads((done.folder / "speed.json").read_text())
+    for speed in content["speeds"].values():
+        for key in ("texts_per_second", "batch", "memory_bytes"):
+            del speed[key]
+    earlier = speeds_from_json(json.dumps(content).encode())
+    assert {(one.texts_per_second, one.memory_bytes) for one in earlier.values()} == {(None, None)}
+    assert {"Texts per second"} <= {one.name for one in speeds(analyse(done.folder)).columns}
 
 
 def test_comparisons_with_sources_equal_independent_numbers(done: Study, findings: Findings) -> None:

@@ -1,4 +1,4 @@
-"""Measurements of one model in its own process, for `kit bench`."""
+"""Measurements of one model in its own process, see `model_process`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-RATE_TEXTS = 256
 _RATE_SENTENCES = 64  # for translators, which take a hundred times as long per text
 
 
 def serve(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    """Run one measurement in the process of a model; see `bench._Process`."""
+    """Run one measurement in the process of a model; see `ModelProcess`."""
     try:
         return _MEASUREMENTS[job["do"]](context, job)
     except Exception as error:
@@ -32,7 +31,7 @@ def _load(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     kind = kind_in(Path(context["folder"]))
     kind.predictor()  # the time of loading is that of the model, without its libraries
     began = time.perf_counter()
-    predictor = load_predictor(Path(context["folder"]))
+    predictor = load_predictor(Path(context["folder"]), context["trusted"])
     seconds = time.perf_counter() - began
     compiles = context["backend"] == "compile" and not kind.translates
     if compiles:
@@ -63,9 +62,11 @@ def _latency(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rate(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
-    began, cpu = time.perf_counter(), time.process_time()
-    done = _predict_all(int(job["batch"]))
-    return {"rate": done / (time.perf_counter() - began), "cpu": time.process_time() - cpu}
+    from kit.measurement.speed import batch_rate
+
+    cpu = time.process_time()
+    rate = batch_rate(_state["predictor"].outputs, _many(), int(job["batch"]))
+    return {"rate": rate, "cpu": time.process_time() - cpu}
 
 
 def _tokens(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
@@ -78,17 +79,22 @@ def _tokens(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
 
 def _energy(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     from kit.measurement.energy import energy_joules
+    from kit.measurement.speed import predict_batches
 
-    joules = energy_joules(lambda: _predict_all(int(job["batch"])))
+    texts, batch = _many(), int(job["batch"])
+
+    def measured() -> int:
+        predict_batches(_state["predictor"].outputs, texts, batch)
+        return len(texts)
+
+    joules = energy_joules(measured)
     return {"joules": None if joules is None else 1_000 * joules}
 
 
-def _predict_all(size: int) -> int:
-    """Predict all texts in batches of `size`, and return their number."""
-    texts = _state["texts"][: _RATE_SENTENCES if _state["translates"] else RATE_TEXTS]
-    for start in range(0, len(texts), size):
-        _state["predictor"].outputs(texts[start : start + size])
-    return len(texts)
+def _many() -> list[tuple[str, ...]]:
+    """Return the texts to predict in batches."""
+    texts: list[tuple[str, ...]] = _state["texts"][: _RATE_SENTENCES if _state["translates"] else None]
+    return texts
 
 
 def _memory(context: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
