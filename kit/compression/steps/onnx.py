@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import json
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
 
 from kit.compression.onnx_graphs.attention import Attending
+from kit.compression.onnx_graphs.templates import traced_once
 from kit.compression.onnx_graphs.tracing import content_of, traced
 from kit.compression.onnx_graphs.translator_graphs import graphs_of
 from kit.data.batching import EncodedDataset
@@ -30,6 +32,7 @@ from kit.records.record import Record
 
 _MAX_DIFFERENCE = 1e-4  # of a logit, between torch and the graph in float32
 _PROOF_TEXTS = 64  # of the budget
+_NAMES = ("_name_or_path", "id2label", "label2id")
 
 
 class Onnx:
@@ -110,7 +113,12 @@ def _exported(
     axes = {0: torch.export.Dim("batch", min=1, max=4_096), 1: torch.export.Dim("length", min=1, max=_positions(model))}
     shapes = (tuple(axes for _ in names),)
     expected = TransformerPredictor(model, tokenizer, max_length).outputs(texts)
-    graph = traced(_Logits(model, names).eval(), tuple(batch.values()), shapes, names, ["logits"], str(folder))
+    module, example = _Logits(model, names).eval(), tuple(batch.values())
+    graph = traced_once(
+        module,
+        (*_architecture(model), *names),
+        partial(traced, module, example, shapes, inputs=names, outputs=["logits"], what=str(folder)),
+    )
     parameters = sum(parameter.numel() for parameter in model.parameters())
     config = model.config.to_dict()
     config.pop("_name_or_path", None)  # a local path
@@ -119,6 +127,12 @@ def _exported(
     if not change <= _MAX_DIFFERENCE:
         raise ModelError(f"the graph of {folder} does not predict as the model does (a logit differs by {change:.2g})")
     return converted
+
+
+def _architecture(model: PreTrainedModel) -> tuple[str, ...]:
+    """Return the configuration of a model without its labels and location, and its implementation of attention."""
+    config = {name: value for name, value in model.config.to_dict().items() if name not in _NAMES}
+    return json.dumps(config, sort_keys=True, default=str), str(model.config._attn_implementation)
 
 
 def _positions(model: PreTrainedModel) -> int:
