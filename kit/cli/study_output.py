@@ -112,7 +112,7 @@ def _speeds(study: Study) -> list[dict[str, Any]]:
 
 
 def print_speed_changes(changes: Sequence[SpeedChange], as_json: bool) -> None:
-    """Print the speed of each series before and after all were measured again, and the series that changed."""
+    """Print the speed of each series before and now, and the series that changed."""
     if as_json:
         echo_json({"speeds": [asdict(change) for change in changes]})
         return

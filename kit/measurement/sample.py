@@ -29,7 +29,7 @@ def length_sample(texts: Sequence[Text], size: int) -> list[Text]:
 
 
 def repeated_sample(texts: Sequence[Text], size: int) -> list[Text]:
-    """Return exactly `size` texts of a sample of this size; texts recur if there are fewer. See `length_sample`."""
+    """Return exactly `size` texts, see `length_sample`; they recur if there are fewer."""
     sample = length_sample(texts, size)
     return [sample[index % len(sample)] for index in range(size)]
 

@@ -151,7 +151,7 @@ def batch_rate(predict: Predict, texts: Sequence[Text], batch: int) -> float:
 
 
 def time_turn(predict: Predict, texts: Sequence[Text], many: Sequence[Text] = (), batch: int = 1) -> Turn:
-    """Time one model on each of the texts, after a few texts to warm up, and on further texts in batches.
+    """Time one model on each of the texts after a warm-up, and on others in batches.
 
     Args:
         predict: The model.

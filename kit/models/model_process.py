@@ -1,4 +1,4 @@
-"""A saved model in a process of its own, which measures it: load time, latency, throughput, memory, energy."""
+"""A saved model in a process of its own, which measures its speed and memory."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class ModelProcess:
 
 
 def peak_memory(folder: Path, texts: Sequence[Text], batch: int, *, trusted: bool = False) -> int:
-    """Return the peak memory in bytes of a process that only loads a model and predicts texts in batches.
+    """Return the peak memory in bytes of a process that loads a model and predicts texts.
 
     Raises TrainingError if the model cannot be loaded in a new process.
     """

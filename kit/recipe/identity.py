@@ -38,7 +38,7 @@ def readable_id(how: str, checkpoint: str | None, budget: int, seed: int, sha256
 
 
 def readable_parts(run_id: str) -> tuple[str, ...]:
-    """Return the method or technique, the number of labels and the seed that an id names; other text as it is."""
+    """Return the method or technique, labels and seed that an id names."""
     how, *others = run_id.rsplit("-", 3)
     return (how.partition("-")[0], *others[:2])
 

@@ -9,7 +9,7 @@ from kit.errors import KitError, first_line
 
 
 def error_words(error: Exception) -> str:
-    """Return an error in words, with a remedy if one is known; print the traceback of an unforeseen one."""
+    """Return an error in words, and print the traceback of an unforeseen one."""
     if isinstance(error, KitError):
         return str(error)
     if isinstance(error, ModuleNotFoundError) and error.name:

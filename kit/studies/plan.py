@@ -90,7 +90,7 @@ class Plan:
 
     @cached_property
     def earlier_runs(self) -> set[tuple[str, ...]]:
-        """Readable parts of the ids of the runs that existed when the study started, see `identity.readable_parts`."""
+        """Readable parts of the ids of runs that existed at the start of the study."""
         runs = Path(self.recipe.runs)
         return {readable_parts(entry.name) for entry in os.scandir(runs)} if runs.is_dir() else set()
 

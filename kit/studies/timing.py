@@ -1,4 +1,4 @@
-"""Speed and memory of a study's models: times in turns in this process, peak memory in a new process per model."""
+"""Speed of a study's models in turns in this process, and their peak memory in new processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kit.training.hardware import set_up_hardware
 
 @dataclass(frozen=True)
 class Timing:
-    """Speeds of models by the ids of their Records, and the reasons for missing speeds and memories by id."""
+    """Speeds and the reasons for missing speeds and memories, by Record id."""
 
     speeds: dict[str, Speed]
     no_speed: dict[str, str]
@@ -64,7 +64,7 @@ def time_models(
 def _groups(
     ids: Sequence[str], find: Callable[[str], Path], try_out: Callable[[Path], object]
 ) -> tuple[dict[Path, list[str]], dict[str, str]]:
-    """Return the ids of models of the same computation by the folder of the first, and the reason for others by id.
+    """Return ids by the folder of a model with their computation, and reasons for others.
 
     Args:
         ids: Ids of the Records.
@@ -87,7 +87,7 @@ def _groups(
 
 
 def _peaks(folders: Sequence[Path], known: Mapping[Path, int], texts: Sequence[Text], trusted: bool) -> list[int | str]:
-    """Return the peak memory of each model in bytes, or the reason why it could not be measured.
+    """Return the peak memory of each model in bytes, or the reason for none.
 
     Other processes do not change a peak, so as many models are measured at once as there are threads.
     """

@@ -132,7 +132,7 @@ class Work:
         return [] if all(record in speeds for record in timed) else timed
 
     def models(self) -> dict[Series, str]:
-        """Return the Record of each series that is timed: that of the largest budget which has a model."""
+        """Return the Record of each series to time: the largest budget with a model."""
         records: dict[Series, str] = {}
         for cell in sorted(self.outcomes, key=lambda cell: (-cell.budget, cell.seed)):
             if cell.series in records:

@@ -63,7 +63,7 @@ def study(
 
 @dataclass(frozen=True)
 class SpeedChange:
-    """Speed of a series before and after all models were timed again; None if it was not measured."""
+    """Speed of a series before and after a new measurement; None if unknown."""
 
     series: str
     before: Speed | None

@@ -1,4 +1,4 @@
-"""Traced graphs without their weights, reused within a process for models of the same architecture.
+"""Traced graphs without their weights, reused for models of the same architecture.
 
 Tracing takes most of the time of a step, and does not depend on the values of the weights. A model is traced with
 random weights, which identify the weight behind each tensor of the graph.
@@ -45,7 +45,7 @@ class _Template:
 
 
 def traced_once(module: torch.nn.Module, key: object, trace: Callable[[], bytes]) -> bytes:
-    """Return the graph of a module, and trace it only if no module with this key was traced before.
+    """Return the graph of a module, traced if none with its key was traced before.
 
     Args:
         module: The module.
@@ -66,13 +66,13 @@ def _forms(parameters: Mapping[str, torch.Tensor]) -> tuple[Any, ...]:
 
 
 def _contents(module: torch.nn.Module, parameters: Mapping[str, torch.Tensor]) -> tuple[Any, ...]:
-    """Return names and values of the tensors that are not weights: they stay in the template."""
+    """Return names and values of the tensors that stay in the template."""
     tensors = [*module.named_buffers(), *((n, w) for n, w in module.named_parameters() if n not in parameters)]
     return tuple((name, tensor.shape, tensor.detach().cpu().numpy().tobytes()) for name, tensor in tensors)
 
 
 def _template(parameters: Mapping[str, torch.Tensor], trace: Callable[[], bytes]) -> _Template | None:
-    """Return the template of a module; None if its graph may have tensors that were computed from the weights."""
+    """Return the template of a module; None if weights may have been computed with."""
     import onnx
 
     if any(weight.numel() == 1 for weight in parameters.values()):
@@ -96,7 +96,7 @@ def _template(parameters: Mapping[str, torch.Tensor], trace: Callable[[], bytes]
 
 
 def _recognized(model: onnx.ModelProto, parameters: Mapping[str, np.ndarray]) -> dict[int, tuple[str, bool]] | None:
-    """Return the weight behind each tensor of a graph; None if some tensor was computed from weights.
+    """Return the weight behind each tensor of a graph; None if one was computed.
 
     Single numbers are constants of the architecture.
     """

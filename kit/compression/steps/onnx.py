@@ -130,7 +130,7 @@ def _exported(
 
 
 def _architecture(model: PreTrainedModel) -> tuple[str, ...]:
-    """Return the configuration of a model without its labels and location, and its implementation of attention."""
+    """Return the configuration of a model without labels and location, and its attention."""
     config = {name: value for name, value in model.config.to_dict().items() if name not in _NAMES}
     return json.dumps(config, sort_keys=True, default=str), str(model.config._attn_implementation)
 
