@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _HEIGHT = 300
 _LINES = (
     "Each line is one variant over its checkpoints: where it rises, larger checkpoints are better with this many "
-    "labels. A mark is the mean over seeds with its 95 % interval."
+    "labels. A mark is the mean over seeds with its 95 % interval; names of checkpoints are above their largest models."
 )
 _MARKS = "Further up is better and further left is smaller: a mark is the mean over seeds with its 95 % interval."
 _NAME_WIDTH, _NARROW = 17, 180  # pixels of a slanted name, and of the plot on a phone
