@@ -210,7 +210,7 @@ def estimate(plan: Plan) -> Estimate:
             trial = make_trial(request, hardware)
             pace[cell.series] = trial.seconds_a_pass
             parameters[cell.series] = sum(parameter.numel() for parameter in trial.model.parameters())
-    around = {cell: _SECONDS_AROUND_A_CELL if cell.checkpoint else _SECONDS_AROUND_A_CELL / 4 for cell in plan.cells}
+    around = {cell: _seconds_around(cell, plan.grid) for cell in plan.cells}
     seconds: dict[Cell, Span] = {}
     for cell in plan.cells:
         start = cell
@@ -220,6 +220,12 @@ def estimate(plan: Plan) -> Estimate:
         if start.series in parameters:
             parameters[cell.series] = parameters[start.series]
     return Estimate(seconds, parameters)
+
+
+def _seconds_around(cell: Cell, grid: Grid) -> float:
+    """Return the seconds of a cell beside its arithmetic; each compression step writes a Record of its own."""
+    records = len(grid.variants[cell.variant].steps or [()])
+    return records * (_SECONDS_AROUND_A_CELL if cell.checkpoint else _SECONDS_AROUND_A_CELL / 4)
 
 
 def _efforts(grid: Grid, cells: list[Cell], cleaned: Cleaned) -> dict[Cell, float]:
