@@ -22,6 +22,7 @@ from kit.recipe.load import load_recipe, recipe_to_yaml, validated
 from kit.records.record import Record
 from kit.reporting.cost_tables import speeds
 from kit.reporting.csv_markdown import markdown
+from kit.reporting.figures.every import all_figures
 from kit.reporting.page import page
 from kit.runs.request import make_request
 from kit.studies.analyse import analyse
@@ -174,7 +175,7 @@ def test_comparisons_with_sources_equal_independent_numbers(done: Study, finding
 def test_the_report_has_the_comparisons_with_sources(done: Study, findings: Findings) -> None:
     text = markdown(findings)
     assert "## Compression and distillation" in text and "| half | slow | 40 |" in text
-    assert "Compression and distillation" in page(findings)
+    assert "Compression and distillation" in page(findings, all_figures(findings))
 
 
 def test_a_named_variant_is_exported_with_its_study_on_the_card(done: Study, kit, tmp_path: Path) -> None:
