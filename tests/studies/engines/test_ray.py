@@ -21,7 +21,8 @@ from tests.workflows.test_study import Start, table
 LOST_AFTER_SECONDS = {
     "health_check_initial_delay_ms": 1_000, "health_check_period_ms": 500, "health_check_failure_threshold": 4,
 }  # fmt: skip
-GRID = ["study.methods=[tfidf, probe, finetune]", "study.budgets=[20, 40]", "study.seeds=1", "data.budget=null"]
+VARIANTS = "[tfidf, probe, finetune, {name: half, of: finetune, steps: [float16]}]"
+GRID = [f"study.variants={VARIANTS}", "study.budgets=[20, 40]", "study.seeds=1", "data.budget=null"]
 
 
 @pytest.mark.timeout(600)
