@@ -92,7 +92,7 @@ def advise(findings: Findings, wish: Wish) -> Advice:
     Raises:
         DataError: If the metric cannot reach the target.
     """
-    wish = checked(wish, findings.metric)
+    wish = checked_wish(wish, findings.metric)
     no_latency = findings.unfinished or findings.no_latency
     broken = {series.name: reason for series in findings.options if (reason := breaks(series, wish, no_latency))}
     allowed = [series for series in findings.options if series.points and series.name not in broken]
@@ -144,7 +144,7 @@ def _with_certainty(
     return replace(advice, contenders=tuple(contenders), decided=decided, sure=sure, commands=commands)
 
 
-def checked(wish: Wish, metric: str) -> Wish:
+def checked_wish(wish: Wish, metric: str) -> Wish:
     """Return the wish with its target as a share.
 
     Raises:

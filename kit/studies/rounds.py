@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.analysis.advice import checked
+from kit.analysis.advice import checked_wish
 from kit.analysis.advice_options import Wish, breaks
 from kit.analysis.findings import Series as MeasuredSeries
 from kit.analysis.points import Point
@@ -71,7 +71,7 @@ def run_in_rounds(
         KitError: For invalid input.
         WorkerError: If a worker must not run cells.
     """
-    began, wish = time.monotonic(), checked(wish, recipe.main_metric)
+    began, wish = time.monotonic(), checked_wish(wish, recipe.main_metric)
     place = Place(engine, workers=workers)
     with opened(recipe, name, place, quiet=quiet, arguments=arguments) as (work, running):
         context = worker_context(place, work.plan)

@@ -180,9 +180,9 @@ def _require_no_options(
 
 def _require_possible(recipe: Recipe, wish: Wish, *, is_planned: bool) -> None:
     """Raise KitError for a target that the metric cannot have, or a task without a plan."""
-    from kit.analysis.advice import checked
+    from kit.analysis.advice import checked_wish
 
-    checked(wish, recipe.main_metric)
+    checked_wish(wish, recipe.main_metric)
     if not is_planned and recipe.rules.targets is TargetKind.REFERENCES:
         raise RecipeError(
             "kit answer plans no study for translation",
