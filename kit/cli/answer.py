@@ -45,7 +45,7 @@ _OPTION_OF_KEY = OPTION_OF_KEY | {"data.source": "FILE"}
 
 
 def answer(  # noqa: PLR0913, PLR0917
-    file: Annotated[list[str], typer.Argument(metavar="FILE...", help="File(s) with labelled examples, or a recipe.")],
+    file: Annotated[list[str], typer.Argument(metavar="FILE", help="File(s) with labelled examples, or a recipe.")],
     target: MetricTarget = None,
     max_latency_ms: MaxLatencyMs = None,
     max_size_mb: MaxSizeMb = None,

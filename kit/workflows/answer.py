@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from kit.analysis.wording import joined
 from kit.data.label_words import in_line
 from kit.errors import RecipeError, TrainingError
 from kit.workflows.new import DataOptions
@@ -131,11 +132,11 @@ def _opening(opened: AnswerRecipe, minutes: float) -> list[str]:
         return [*lines, f"recipe: {opened.path}, as it stands: {', '.join(variants)}"]
     columns = f"text {data.text}, label {in_line(data.label_columns)}"
     plan = opened.plan
+    names, budgets = [one.name for one in plan.variants], [f"{budget:,}" for budget in plan.budgets]
     return [
         *lines,
         f"wrote {opened.path}: {columns}",
-        f"plan: {', '.join(one.name for one in plan.variants)}",
-        f"with {', '.join(f'{budget:,}' for budget in plan.budgets)} labels",
+        f"plan: {joined(names)}, {'each ' if len(names) > 1 else ''}with {joined(budgets)} labels",
         *plan.left_out_lines,
         f"time: {plan.seconds.words} for a first round, of {minutes:g} minutes; the rest where the choice is open",
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.analysis.advice_options import Option, Wish, latency_lines, named, series_of
-from kit.analysis.curve import CurveRefused
+from kit.analysis.advice_candidates import refusal_of
+from kit.analysis.advice_options import Option, Wish, latency_lines, named, series_of, undone_words
 from kit.analysis.points import metric_of
 from kit.analysis.wording import joined
 from kit.measurement.intervals import shown
@@ -15,7 +15,7 @@ from kit.runtime.quantities import megabytes
 
 if TYPE_CHECKING:
     from kit.analysis.advice import Advice
-    from kit.analysis.findings import Findings
+    from kit.analysis.findings import CellRow, Findings
     from kit.analysis.sequential import Look
     from kit.workflows.answer_plan import AnswerPlan
 
@@ -58,7 +58,12 @@ def answer_lines(outcome: Outcome) -> tuple[str, ...]:
         *_more_labels(outcome),
         *_more_time(outcome),
         *(f"dropped: {name}: {reason}" for name, reason in dropped(outcome)),
+        *(f"failed: {cell.series} {cell.budget:,} seed {cell.seed}: {cell.error}" for cell in _failed(outcome)),
     )
+
+
+def _failed(outcome: Outcome) -> list[CellRow]:
+    return [cell for cell in outcome.findings.cells if cell.state == "failed"]
 
 
 def _choice_lines(outcome: Outcome) -> list[str]:
@@ -73,42 +78,37 @@ def _choice_lines(outcome: Outcome) -> list[str]:
 
 
 def _cost_lines(outcome: Outcome) -> list[str]:
-    choice, cost = outcome.choice, outcome.wish.label_cost
+    choice, price = outcome.choice, outcome.wish.label_cost
     if choice is None:
         return []
     parts = [f"{choice.labels:,} labels"]
-    if cost is not None:
-        parts[0] += f" at {cost:g} each, {choice.labels * cost:,.2f} together"
+    if choice.cost is not None:
+        parts[0] += f" at {price:,.2f} each, {choice.cost:,.2f} together"
     if choice.latency_ms is not None:
-        parts.append(f"{choice.latency_ms:.3g} ms per text on this machine")
+        doubt = f" ({choice.latency_doubt})" if choice.latency_doubt else ""
+        parts.append(f"{choice.latency_ms:.3g} ms per text on this machine{doubt}")
     if choice.model_bytes is not None:
         parts.append(megabytes(choice.model_bytes))
-    return [f"costs: {'; '.join(parts)}"]
+    undone = undone_words(choice, outcome.findings)
+    return [f"costs: {'; '.join(parts)}", *([f"note: {undone}"] if undone else [])]
 
 
 def _more_labels(outcome: Outcome) -> list[str]:
-    """Return the predicted metric of the choice with more labels than the data have."""
+    """Return the predicted metric of the choice with more labels than were measured."""
     choice, findings = outcome.choice, outcome.findings
     if choice is None:
         return []
     series = series_of(choice, findings)
-    largest = series.points[-1].budget
-    if series.fit is None:
-        return [f"more labels: no prediction: {series.refusal}"]
-    ahead = _AHEAD * largest
-    try:
-        predicted = metric_of(series.fit.predict(ahead))
-    except CurveRefused as refusal:
-        return [f"more labels: no prediction: {refusal}"]
-    if series.fit.form == "last":
-        return [f"more labels: no gain is visible up to {largest:,} labels"]
+    ahead, fit = _AHEAD * series.points[-1].budget, series.fit
+    if fit is None or (reason := refusal_of(series)):
+        return [f"more labels: no prediction for {series.name}: {series.refusal if fit is None else reason}"]
+    predicted = shown(findings.metric, metric_of(fit.predict(ahead)))
     price = outcome.wish.label_cost
-    cost = f" (another {(ahead - choice.labels) * price:,.2f})" if price is not None else ""
-    off = shown_difference(findings.metric, -series.fit.backtest.error)
-    at = f"{series.fit.backtest.budget:,} labels"
+    cost = f", for another {(ahead - choice.labels) * price:,.2f}" if price is not None else ""
+    off = shown_difference(findings.metric, -fit.backtest.error)
     return [
-        f"more labels: with {ahead:,}{cost}, {series.name} is predicted to have {findings.metric} "
-        f"{shown(findings.metric, predicted)}; such a prediction was off by {off} at {at}, where the truth is known"
+        f"more labels: {series.name} with {ahead:,} labels{cost}: predicted {findings.metric} {predicted}; such a "
+        f"prediction was off by {off} where the truth is known"
     ]
 
 
@@ -121,11 +121,12 @@ def _more_time(outcome: Outcome) -> list[str]:
         options += [f"{len(look.open) - _MOST_OPEN} more"] if len(look.open) > _MOST_OPEN else []
         lines.append(f"more time: {joined(options)} can still change the choice: `{outcome.again}` continues")
     if plan is not None and plan.without_time:
-        lines.append(f"more time: {joined(plan.without_time)} had none: `{outcome.replan}` measures them too")
+        lines.append(f"not measured for lack of time: {joined(plan.without_time)}: `{outcome.replan}` includes them")
     if lines:
         return lines
-    reason = "the choice is sure" if look.sure else "the cells that are open cannot make the choice sure"
-    return [f"more time: nothing to gain; {reason}"]
+    reason = "the choice is sure" if look.sure else "no further cell of this plan could make the choice sure"
+    to_measure = [] if look.sure else [line for line in outcome.advice.lines if line.startswith("to measure next: ")]
+    return [f"more time: nothing to gain; {reason}", *to_measure]
 
 
 def dropped(outcome: Outcome) -> list[tuple[str, str]]:

@@ -61,7 +61,7 @@ def test_a_file_becomes_a_decision(folder: Path, kit: Kit, tiny_checkpoint: Path
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     assert lines[0] == "wrote reviews.yaml: text text, label label"
-    assert lines[1] == "plan: tfidf, probe"
+    assert lines[1] == "plan: tfidf and probe, each with 18, 37, 75, 150 and 300 labels"
     kinds = [line.split(":")[0].split(" ")[0] for line in lines]
     order = [kinds.index(kind) for kind in ("choose", "costs", "more", "report", "export")]
     assert order == sorted(order)
