@@ -9,6 +9,7 @@ from __future__ import annotations
 from kit.compression.base import Technique
 from kit.compression.steps.ctranslate2 import Ct2
 from kit.compression.steps.early_exit import EarlyExit
+from kit.compression.steps.greedy import Greedy
 from kit.compression.steps.int4_onnx import Int4Onnx
 from kit.compression.steps.int8_onnx import Int8Onnx
 from kit.compression.steps.onnx import Onnx
@@ -20,6 +21,7 @@ TECHNIQUES: dict[str, Technique] = {
     "vocabulary": Vocabulary(),
     "prune": Prune(),
     "early-exit": EarlyExit(),
+    "greedy": Greedy(),
     "onnx": Onnx(),
     "int8-onnx": Int8Onnx(),
     "int4-onnx": Int4Onnx(),

@@ -47,7 +47,7 @@ CASES: dict[str, tuple[object, float]] = {
     "float16": ("float16", 1.7),
     "bfloat16": ("bfloat16", 1.7),
 }
-TRANSLATORS_ONLY = {"ct2"}  # see test_ctranslate2
+TRANSLATORS_ONLY = {"ct2", "greedy"}  # see test_ctranslate2 and test_greedy
 # Minimum share of test examples with the same prediction: a pruned model without recovery loses much, and so do layers
 # of 32 features in 4 bits.
 MIN_AGREEMENT = {

@@ -75,6 +75,13 @@ class EarlyExitStep(_Step):
     label. With 1, no text exits early. By default chosen by `retained`."""
 
 
+class GreedyStep(_Step):
+    """Greedy decoding of a translation model instead of beam search: the same weights in less time."""
+
+    technique: Literal["greedy"] = "greedy"
+    """Greedy decoding."""
+
+
 class OnnxStep(_Step):
     """A graph for ONNX Runtime with the same weights in float32."""
 
@@ -152,6 +159,7 @@ Step = (
     VocabularyStep
     | PruneStep
     | EarlyExitStep
+    | GreedyStep
     | OnnxStep
     | Int8OnnxStep
     | Int4OnnxStep

@@ -38,6 +38,9 @@ def _contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
         "compress.steps: calibration: static is for classifiers; leave it out": (
             any(getattr(step, "calibration", "") == "static" for step in steps)
         ),
+        "compress.steps: greedy has no effect with translation.beams: 1; leave it out": (
+            recipe.translation.beams == 1 and any(step.technique == "greedy" for step in steps)
+        ),
         "compress.gate.worst_class: translation has no classes; leave it out": (
             recipe.compress.gate.worst_class is not None
         ),
