@@ -96,19 +96,25 @@ class Grid:
             variant = self.variants[self.sources[variant.name]]
         return variant, steps
 
-    def checkpoints(self, name: str) -> list[str | None]:
-        """Return the checkpoints of a variant as recipes name them; [None] without one.
+    @cached_property
+    def checkpoints(self) -> dict[str, list[str | None]]:
+        """Checkpoints of each variant as recipes name them; [None] without one.
 
         A checkpoint that teaches the others is left out, also for variants that are made from these students.
         """
-        trained = self.chain(name)[0]
-        if trained.method in self.recipe.rules.methods_without_checkpoint:
-            return [None]
-        source = self.sources.get(trained.name)
-        if source is not None and trained.teacher_checkpoint is None and (own := self.checkpoints(source)) != [None]:
-            return own
         every = _unique(self.recipe.study.checkpoints or [self.recipe.model.checkpoint])
-        return [checkpoint for checkpoint in every if checkpoint != trained.teacher_checkpoint]
+        without = self.recipe.rules.methods_without_checkpoint
+        checkpoints: dict[str, list[str | None]] = {}
+        for name, variant in self.variants.items():  # sources come first
+            of = checkpoints.get(self.sources.get(name, ""))
+            if variant.method in without:
+                checkpoints[name] = [None]
+            elif of is not None and (variant.steps is not None or (of != [None] and not variant.teacher_checkpoint)):
+                checkpoints[name] = of
+            else:
+                teacher = variant.teacher_checkpoint
+                checkpoints[name] = [one for one in every if teacher is None or one != teacher]
+        return checkpoints
 
     def source(self, cell: Cell) -> Cell | None:
         """Return the cell that a cell is made from; None if it starts from its checkpoint."""
@@ -116,7 +122,7 @@ class Grid:
         if name is None:
             return None
         checkpoint = self.variants[cell.variant].teacher_checkpoint or cell.checkpoint
-        if checkpoint not in self.checkpoints(name):
+        if checkpoint not in self.checkpoints[name]:
             checkpoint = None
         return replace(cell, variant=name, checkpoint=checkpoint)
 
@@ -189,7 +195,7 @@ def plan_cells(grid: Grid, available: int, smallest: int) -> list[Cell]:
     """
     study = grid.recipe.study
     budgets = _budgets(study, grid.recipe.data.budget or available, available, smallest=smallest)
-    series = [(variant, checkpoint) for variant in grid.variants for checkpoint in grid.checkpoints(variant)]
+    series = [(variant, checkpoint) for variant in grid.variants for checkpoint in grid.checkpoints[variant]]
     seeds = {budget: _seeds(study.seeds, budget) for budget in budgets}
     cells = [
         (order, Cell(variant, checkpoint, budget, seed=seed))

@@ -51,6 +51,27 @@ def test_methods_without_a_checkpoint_have_one_series() -> None:
     assert len({cell.name for cell in cells}) == 3  # the same last part of the path, still two names
 
 
+def test_a_checkpoint_that_teaches_is_no_student() -> None:
+    student = {"name": "student", "method": "distill", "teacher_checkpoint": "org/large"}
+    half = {"name": "half", "of": "student", "steps": ["float16"]}
+    grid = grid_of({"checkpoints": ["org/small", "org/large"], "variants": ["finetune", half, student]})
+    cells = plan_cells(grid, 1000, 2)
+    assert {cell.series: source and source.series for cell in cells for source in [grid.source(cell)]} == {
+        ("finetune", "org/small"): None,
+        ("finetune", "org/large"): None,
+        ("student", "org/small"): ("finetune", "org/large"),
+        ("half", "org/small"): ("student", "org/small"),
+    }
+    start = grid.recipe_of(next(cell for cell in cells if cell.variant == "student")).distill.student.checkpoint
+    assert start == "org/small"
+
+
+def test_students_of_a_finished_run_need_no_checkpoint() -> None:
+    study = {"task": "sentiment", "model": {}, "distill": {"teacher": "runs/x"}, "method": "distill"}
+    cells = plan_cells(grid_of({"methods": ["distill", "tfidf"]}, **study), 1000, 2)
+    assert {cell.series for cell in cells} == {("distill", None), ("tfidf", None)}
+
+
 def test_seeds_by_default_are_more_on_small_budgets() -> None:
     cells = plan_cells(grid_of({"budgets": [64, 65], "seeds": None}), 1000, 2)
     assert [sum(cell.budget == budget for cell in cells) for budget in (64, 65)] == [10, 5]
