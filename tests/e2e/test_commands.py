@@ -239,6 +239,22 @@ def test_intent_recipe_on_a_local_folder(kit, language_names, tmp_path) -> None:
     assert json.loads(done.out)["metrics"]["accuracy"]["value"] == pytest.approx(0.80, abs=0.03)
 
 
+def test_the_shipped_study_runs_on_a_slice(kit, tiny_checkpoint, tmp_path) -> None:
+    """The recipe for decisions has all variants of the recipe for a first look."""
+    overrides = {
+        "runs": tmp_path, "model.checkpoint": tiny_checkpoint, "data.test_size": 40, "data.max_length": 24,
+        "distill.pool": 20, "compress.gate": "null", "study.budgets": "[20]", "study.seeds": 1,
+    }  # fmt: skip
+    options = [part for key, value in overrides.items() for part in ("--set", f"{key}={value}")]
+    done = kit("study", REPOSITORY / "recipes" / "decide.yaml", "--engine", "inline", "--json", *options)
+    assert done.code == 0, done.err
+    content = json.loads(done.out)
+    assert {cell["variant"] for cell in content["cells"]} == {
+        "finetune", "scratch", "tfidf", "probe", "student", "int8", "int4", "tiny",
+    }  # fmt: skip
+    assert not content["failed"] and not content["skipped"]
+
+
 def test_predict_reads_tables_and_refuses_missing_files(trained, kit, tmp_path) -> None:
     (tmp_path / "more.csv").write_text('\ufefftext,other\n"a, gripping film",1\ndull,2\n', "utf-8")
     done = kit("predict", trained, tmp_path / "more.csv")
