@@ -12,12 +12,13 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 from accelerate import PartialState
 
 from kit.compression import TECHNIQUES
 from kit.compression.base import attempts, form_after, require_form, works_first
 from kit.compression.chain_steps import chain_steps
-from kit.compression.gate import Judge, pool_of_steps, require_gate
+from kit.compression.gate import Judge, gate_texts, pool_of_steps, require_gate
 from kit.compression.step_result import Link, Trial, links_of
 from kit.data import prepare
 from kit.data.changes import changed_data
@@ -25,10 +26,12 @@ from kit.data.distillation_texts import distilled_on
 from kit.errors import DataError, KitError
 from kit.measurement.intervals import shown
 from kit.methods import Job, family_of
+from kit.methods.calibration import matched
 from kit.models.checkpoints.checkpoint import Checkpoint
 from kit.models.kinds import form_of
 from kit.models.kinds.form import Form
 from kit.models.load import load_predictor
+from kit.models.predictor import Predictor, Texts
 from kit.recipe import Recipe
 from kit.recipe.identity import identity_hash, readable_id
 from kit.recipe.sections.compression import CompressSection, GateSection, Step
@@ -43,6 +46,7 @@ from kit.training.hardware import set_up_hardware
 from kit.training.progress import Progress
 
 CHAIN_FILE = "chain.json"  # in the last Record of a chain, which is the start if every step was undone
+_REFERENCE_TEXTS = 300  # texts on which probabilities are compared for the calibration of a step
 MADE = 4  # part of every id: raise it if steps produce another result for the same model
 
 
@@ -105,13 +109,14 @@ def compress_chain(
     require_gate(section.gate, job.task, job.data)
     before, source = load_predictor(start.model_folder, backend=start.backend), start
     judge = Judge.of(section.gate, job, before)
+    reference = Reference.of(job, before)
     for warning in filter(None, (judge.coarse, judge.few)):
         job.progress.say(warning)
     trials: list[Trial] = []
     for step in section.steps:
         for attempt in attempts(TECHNIQUES[step.technique], step, start):
             try:
-                record = _step_record(attempt, source, start, judge, force)
+                record = _step_record(attempt, source, start, judge, reference, force=force)
             except KitError as error:
                 if attempt is step:
                     raise
@@ -186,7 +191,25 @@ def job_of(start: Record, quiet: bool, shared: LoadedInputs) -> Job:
     )
 
 
-def _step_record(step: Step, source: Record, start: Record, judge: Judge, force: bool) -> Record:
+@dataclass(frozen=True)
+class Reference:
+    """Texts that no step uses, and the outputs of the chain's start for them; both are empty without classes."""
+
+    texts: Texts
+    outputs: np.ndarray
+
+    @classmethod
+    def of(cls, job: Job, start: Predictor) -> Reference:
+        """Compute the outputs of the start for validation examples, and for texts of the pool if they are few."""
+        if job.recipe.train.calibrate != "temperature":
+            return cls([], np.zeros((0, 1)))
+        texts = (job.data.validation.texts + gate_texts(job))[:_REFERENCE_TEXTS]
+        return cls(texts, start.outputs(texts))
+
+
+def _step_record(
+    step: Step, source: Record, start: Record, judge: Judge, reference: Reference, *, force: bool
+) -> Record:
     """Return the Record of one step, computed unless it has finished."""
     began, job = time.perf_counter(), judge.job
     recipe = job.recipe.model_copy(update={"compress": _chain_section(source, step)})
@@ -194,7 +217,8 @@ def _step_record(step: Step, source: Record, start: Record, judge: Judge, force:
 
     def fit(placed: Job) -> Any:
         limited = replace(placed.data, pool=placed.data.pool.take(pool_of_steps(job)))
-        fitted = technique.compress(step, source, replace(placed, data=limited))
+        compressed = technique.compress(step, source, replace(placed, data=limited))
+        fitted = matched(compressed, reference.texts, reference.outputs, placed)
         about: dict[str, Any] = {"technique": step.technique, "source": source.id, "start": start.id}
         if judge.validation is not None:
             changes = judge.recall_changes(fitted.predictor.outputs(placed.data.validation.texts))
@@ -223,6 +247,8 @@ def _id(step: Step, source: Record, job: Job) -> str:
         "data": job.data.fingerprints,
         "pool": hashlib.sha256(repr(job.data.pool.texts).encode()).hexdigest(),
     }
+    if job.recipe.train.calibrate == "temperature":
+        contents["calibrated"] = True
     if step.technique == "vocabulary" and job.transfer is not None:
         contents["texts"] = job.transfer.fingerprint()
     sha256 = identity_hash(step.model_dump(mode="json", exclude_defaults=True), contents)

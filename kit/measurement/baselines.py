@@ -90,7 +90,7 @@ def label_baselines(
         return Baselines()
     always = np.eye(k)[majority]
     chance = _averages(truth / k, np.full(k, n / k), truth)
-    chance |= {"accuracy": 1 / k, "mcc": 0.0, "log_loss": float(np.log(k))}
+    chance |= {"accuracy": 1 / k, "mcc": 0.0, "log_loss": float(np.log(k)), "brier": 1 - 1 / k}
     constant = _averages(always * truth, always * n, truth)
     constant |= {"accuracy": float(truth[majority] / n), "mcc": 0.0}
     if ordered and k > 2:
@@ -118,7 +118,7 @@ def label_set_baselines(
     always = np.isin(np.arange(k), np.asarray(majority, np.int64)).astype(np.float64)
     chance = _averages(truth / 2, np.full(k, examples / 2), truth, micro=True)
     constant = _averages(always * truth, always * examples, truth, micro=True)
-    chance |= {"exact_match": 0.5**k, "log_loss": float(np.log(2))}
+    chance |= {"exact_match": 0.5**k, "log_loss": float(np.log(2)), "brier": 0.25}
     if exact is not None:
         constant["exact_match"] = exact
     return Baselines(chance, constant, tuple(labels[index] for index in majority))
@@ -224,8 +224,8 @@ def few_examples_words(counts: Mapping[str, int]) -> str:
 
 def _averages(hits: Floats, predicted: Floats, support: Floats, micro: bool = False) -> dict[str, float]:
     """Return the macro averages (and micro_f1) for counts, or expected counts, of each label."""
-    zero = np.zeros(1)
-    sums = {"hits": hits, "predicted": predicted, "support": support, "exact": zero, "loss": zero, "calibration": zero}
+    unused = dict.fromkeys(("exact", "loss", "brier", "calibration", "adaptive_calibration"), np.zeros(1))
+    sums = {"hits": hits, "predicted": predicted, "support": support, **unused}
     names = ["macro_precision", "macro_recall", "macro_f1"] + ["micro_f1"] * micro
     values = scores(sums, 1)
     return {name: float(values[name]) for name in names}

@@ -18,8 +18,9 @@ import evaluate
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kit.measurement import metrics
+from kit.measurement import metrics, probabilities
 from kit.measurement.logits import Floats, Ints, check, multi_label_predictions, sigmoid, softmax
+from kit.measurement.probabilities import ECE_BINS
 from kit.runtime.temporary import temporary_folder
 
 _INDEX = datasets.Value("int64")
@@ -128,15 +129,29 @@ class LogLoss(LogitMetric):
     """Mean negative log likelihood of the true class, in nats."""
 
     def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
-        return {"log_loss": metrics.log_loss(predictions, references)}
+        return {"log_loss": probabilities.log_loss(predictions, references)}
 
 
 class CalibrationError(LogitMetric):
     """Expected calibration error of the top label (Guo et al. 2017)."""
 
-    def _compute(self, predictions: ArrayLike, references: ArrayLike, bins: int = metrics.ECE_BINS) -> dict[str, Any]:
-        probabilities = softmax(predictions)
-        return {"ece": metrics.expected_calibration_error(probabilities, references, bins)}
+    def _compute(self, predictions: ArrayLike, references: ArrayLike, bins: int = ECE_BINS) -> dict[str, Any]:
+        return {"ece": probabilities.expected_calibration_error(softmax(predictions), references, bins)}
+
+
+class AdaptiveCalibrationError(LogitMetric):
+    """Expected calibration error of the top label in bins of equal size (Nguyen & O'Connor 2015)."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike, bins: int = ECE_BINS) -> dict[str, Any]:
+        error = probabilities.expected_calibration_error(softmax(predictions), references, bins, adaptive=True)
+        return {"adaptive_ece": error}
+
+
+class Brier(LogitMetric):
+    """Mean squared distance of the probabilities from the true class (Brier 1950)."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
+        return {"brier": probabilities.brier_score(softmax(predictions), references)}
 
 
 class ClassScores(LogitMetric):
@@ -184,15 +199,29 @@ class LabelLogLoss(LabelLogitMetric):
     """Mean negative log likelihood of every decision, in nats."""
 
     def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
-        return {"log_loss": metrics.binary_log_loss(predictions, references)}
+        return {"log_loss": probabilities.binary_log_loss(predictions, references)}
 
 
 class LabelCalibrationError(LabelLogitMetric):
     """Expected calibration error of the predictions of all labels."""
 
-    def _compute(self, predictions: ArrayLike, references: ArrayLike, bins: int = metrics.ECE_BINS) -> dict[str, Any]:
-        probabilities = sigmoid(predictions)
-        return {"ece": metrics.binary_calibration_error(probabilities, references, bins)}
+    def _compute(self, predictions: ArrayLike, references: ArrayLike, bins: int = ECE_BINS) -> dict[str, Any]:
+        return {"ece": probabilities.binary_calibration_error(sigmoid(predictions), references, bins)}
+
+
+class LabelAdaptiveCalibrationError(LabelLogitMetric):
+    """Expected calibration error of the predictions of all labels in bins of equal size."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike, bins: int = ECE_BINS) -> dict[str, Any]:
+        error = probabilities.binary_calibration_error(sigmoid(predictions), references, bins, adaptive=True)
+        return {"adaptive_ece": error}
+
+
+class LabelBrier(LabelLogitMetric):
+    """Mean squared distance of the probabilities of all labels from the truth."""
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, Any]:
+        return {"brier": probabilities.binary_brier_score(sigmoid(predictions), references)}
 
 
 class LabelScores(LabelLogitMetric):

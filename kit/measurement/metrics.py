@@ -5,8 +5,7 @@ scores of all examples and of a thousand resamples share their code.
 
 Definitions: macro averages leave out classes that neither occur nor are predicted, and count an undefined precision or
 recall as 0, as scikit-learn does; MCC is the multi-class form (Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006),
-0 where undefined; log loss is in nats; expected calibration error compares the confidence in the top label with its
-accuracy in 15 bins of equal width (Guo et al. 2017, arXiv:1706.04599).
+0 where undefined. Scores of probabilities are in `kit.measurement.probabilities`.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
 from kit.measurement.logits import Floats, Ints, check, multi_label_predictions, sigmoid
-
-ECE_BINS = 15
+from kit.measurement.probabilities import ECE_BINS, bin_of_equal_size, bin_of_equal_width
 
 
 def confusion_matrix(targets: ArrayLike, predictions: ArrayLike, classes: int) -> Ints:
@@ -77,41 +75,6 @@ def matthews(confusion: ArrayLike) -> float:
     return float(_matthews(counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)))
 
 
-def log_loss(logits: ArrayLike, targets: ArrayLike) -> float:
-    """Return the mean negative log likelihood of the true class in nats, from (n, K) logits and (n,) indices."""
-    values, truth = check(logits, targets, multi_label=False)
-    return float(-log_softmax(values, axis=1)[np.arange(len(truth)), truth].mean())
-
-
-def binary_log_loss(logits: ArrayLike, targets: ArrayLike) -> float:
-    """Return the mean negative log likelihood in nats over all (n, K) labels of a multi-label task."""
-    values, truth = check(logits, targets, multi_label=True)
-    return float((np.logaddexp(0, values) - values * truth).mean())
-
-
-def expected_calibration_error(probabilities: ArrayLike, targets: ArrayLike, bins: int = ECE_BINS) -> float:
-    """Return the mean distance, 0 to 1, of the top label's confidence from its accuracy in bins of equal width.
-
-    Args:
-        probabilities: (n, K) probabilities.
-        targets: (n,) class indices.
-        bins: Number of bins.
-
-    Raises:
-        ValueError: If the arrays do not match.
-    """
-    values, truth = check(probabilities, targets, multi_label=False)
-    confidence = values.max(axis=1)
-    return _calibration(confidence, values.argmax(axis=1) == truth, bins)
-
-
-def binary_calibration_error(probabilities: ArrayLike, targets: ArrayLike, bins: int = ECE_BINS) -> float:
-    """Return the calibration error over all (n, K) predictions of a multi-label task, see the single-label form."""
-    values, truth = check(probabilities, targets, multi_label=True)
-    confidence = np.maximum(values, 1 - values)
-    return _calibration(confidence.ravel(), ((values > 0.5) == truth).ravel(), bins)
-
-
 def mean_absolute_error_of_index(confusion: ArrayLike) -> float:
     """Return the mean distance between the true and the predicted index of ordered classes, from (K, K) counts."""
     counts = np.asarray(confusion)
@@ -133,7 +96,7 @@ def label_averages(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
 
 
 def classification_scores(logits: ArrayLike, targets: ArrayLike, ordered: bool = False) -> dict[str, float]:
-    """Return every score of a single-label task: accuracy, macro_*, mcc, log_loss, ece, and mae if it applies.
+    """Return every score of a single-label task: accuracy, macro_*, mcc, those of probabilities, and mae if it applies.
 
     Args:
         logits: (n, K) logits.
@@ -147,7 +110,7 @@ def classification_scores(logits: ArrayLike, targets: ArrayLike, ordered: bool =
 
 
 def multi_label_scores(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
-    """Return every score of a multi-label task: exact_match, micro_f1, macro_*, log_loss, ece.
+    """Return every score of a multi-label task: exact_match, micro_f1, macro_*, and those of probabilities.
 
     Args:
         logits: (n, K) logits.
@@ -187,7 +150,9 @@ def scores(sums: Mapping[str, Floats], n: int, whole: Mapping[str, Floats] | Non
     if "exact" not in sums:
         result["mcc"] = _matthews(*counts)
     result["log_loss"] = sums["loss"][..., 0] / n
+    result["brier"] = sums["brier"][..., 0] / n
     result["ece"] = np.abs(sums["calibration"]).sum(axis=-1) / n
+    result["adaptive_ece"] = np.abs(sums["adaptive_calibration"]).sum(axis=-1) / n
     if "distance" in sums:
         result["mae"] = sums["distance"][..., 0] / n
     return result
@@ -202,14 +167,17 @@ def _tally_single_label(values: Floats, truth: Ints, ordered: bool) -> dict[str,
     log_probabilities = np.asarray(log_softmax(values, axis=1))
     guess = values.argmax(axis=1)
     right = guess == truth
-    confidence = np.exp(log_probabilities.max(axis=1))
+    confidence, gap = np.exp(log_probabilities.max(axis=1)), np.zeros((len(truth), 1))
+    gap[:, 0] = right - confidence
     predicted, support = _one_hot(guess, values.shape[1]), _one_hot(truth, values.shape[1])
     parts = {
         "hits": predicted * support,
         "predicted": predicted,
         "support": support,
         "loss": -log_probabilities[np.arange(len(truth)), truth][:, None],
-        "calibration": _one_hot(_bin(confidence, ECE_BINS), ECE_BINS) * (right - confidence)[:, None],
+        "brier": ((np.exp(log_probabilities) - support) ** 2).sum(axis=1)[:, None],
+        "calibration": _one_hot(bin_of_equal_width(confidence, ECE_BINS), ECE_BINS) * gap,
+        "adaptive_calibration": _one_hot(bin_of_equal_size(confidence, ECE_BINS), ECE_BINS) * gap,
     }
     if ordered and values.shape[1] > 2:
         parts["distance"] = np.abs(guess - truth)[:, None].astype(np.float64)
@@ -221,16 +189,20 @@ def _tally_multi_label(values: Floats, truth: Ints) -> dict[str, Floats]:
     confidence = sigmoid(np.abs(values))
     right = guess == truth
     rows = np.arange(len(values))[:, None] * ECE_BINS
-    gaps = np.bincount(
-        (rows + _bin(confidence, ECE_BINS)).ravel(), (right - confidence).ravel(), len(values) * ECE_BINS
-    )
+
+    def gaps(bins: Ints) -> Floats:
+        sums = np.bincount((rows + bins).ravel(), (right - confidence).ravel(), len(values) * ECE_BINS)
+        return np.asarray(sums.reshape(len(values), ECE_BINS) / values.shape[1])
+
     return {
         "hits": (guess * truth).astype(np.float64),
         "predicted": guess.astype(np.float64),
         "support": truth.astype(np.float64),
         "exact": right.all(axis=1)[:, None].astype(np.float64),
         "loss": (np.logaddexp(0, values) - values * truth).mean(axis=1)[:, None],
-        "calibration": gaps.reshape(len(values), ECE_BINS) / values.shape[1],
+        "brier": ((sigmoid(values) - truth) ** 2).mean(axis=1)[:, None],
+        "calibration": gaps(bin_of_equal_width(confidence, ECE_BINS)),
+        "adaptive_calibration": gaps(bin_of_equal_size(confidence, ECE_BINS)),
     }
 
 
@@ -287,16 +259,6 @@ def _matthews(hits: NDArray[Any], predicted: NDArray[Any], support: NDArray[Any]
     guess, truth = predicted.astype(np.float64), support.astype(np.float64)
     spread = (n**2 - (guess**2).sum(axis=-1)) * (n**2 - (truth**2).sum(axis=-1))
     return _ratio(right * n - (guess * truth).sum(axis=-1), np.sqrt(spread))
-
-
-def _calibration(confidence: Floats, right: NDArray[np.bool_], bins: int) -> float:
-    gaps = np.bincount(_bin(confidence, bins), weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(right))
-
-
-def _bin(confidence: Floats, bins: int) -> Ints:
-    """Return the index of the bin ((m - 1) / bins, m / bins] that contains each confidence."""
-    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def _one_hot(indices: Ints, width: int) -> Floats:

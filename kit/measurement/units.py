@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 NUMBER_SCORES = ("mae", "rmse", "r2", "pearson", "spearman")  # of predicted numbers
-NOT_SHARES = ("log_loss", "mcc", "comet", *NUMBER_SCORES)  # metrics that are not percentages
+NOT_SHARES = ("log_loss", "brier", "mcc", "comet", *NUMBER_SCORES)  # metrics that are not percentages
 PROPORTIONS = ("accuracy", "exact_match")  # shares of examples, which all have the same weight
 OF_HUNDRED = ("bleu", "chrf", "ter")  # shares that are printed without a percent sign
 

@@ -117,12 +117,16 @@ class Fitted:
         training: Result of gradient training; None for methods without it.
         settings: Values that the method chose on the budget.
         truncation: Share of texts truncated to the maximum length, by split; empty for methods that do not truncate.
+        held_out: Outputs (n, ...) for the validation examples of a model that was not trained on them: the predictor
+            itself, or the model of the first training if the predictor was trained on the whole budget; None without
+            such outputs.
     """
 
     predictor: Predictor
     training: Training | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     truncation: dict[str, float] = field(default_factory=dict)
+    held_out: np.ndarray | None = None
 
 
 JobT_contra = TypeVar("JobT_contra", bound=Job, contravariant=True)

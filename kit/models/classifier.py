@@ -9,7 +9,9 @@ from accelerate import PartialState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kit.data.encode import encode
+from kit.models.checkpoints.config_file import EARLY_EXIT_TYPE
 from kit.models.checkpoints.loading import load_classifier
+from kit.models.checkpoints.output_layer import divide_logits
 from kit.models.checkpoints.tokenizers import load_tokenizer, longest_text, quiet, save_tokenizer
 from kit.models.inference import predict_logits
 from kit.models.predictor import Texts
@@ -51,6 +53,14 @@ class TransformerPredictor:
         """Return logits (n, labels) in float32; see `inference.run_batches` for `bf16`."""
         encoded = encode(texts, self.tokenizer, self.max_length, self.tokenizer_key)
         return predict_logits(self.model, encoded, self.tokenizer, bf16)
+
+    def divide_logits(self, temperature: np.ndarray) -> bool:
+        """Divide all logits by a temperature, see `Calibratable`; False for quantized models and early exits."""
+        if hasattr(self.model, "hf_quantizer") or self.model.config.model_type == EARLY_EXIT_TYPE:
+            return False
+        tokens = self.tokenizer("a", return_tensors="pt").to(self.model.device)
+        accepted = self.tokenizer.model_input_names
+        return divide_logits(self.model, temperature, {name: tokens[name] for name in tokens if name in accepted})
 
     def cut(self, texts: Texts) -> np.ndarray:
         """Return (n,) bool: True for texts that are truncated to the model's maximum length."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,3 +32,18 @@ class Predictor(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write everything that `load_predictor` needs into a folder."""
+
+
+@runtime_checkable
+class Calibratable(Protocol):
+    """Interface of classifiers whose logits can be divided by a temperature, see `kit.measurement.calibration`."""
+
+    def divide_logits(self, temperature: np.ndarray) -> bool:
+        """Divide all logits by a temperature from now on, also in the model that `save` writes.
+
+        Args:
+            temperature: (1,) or (labels,) numbers above 0.
+
+        Returns:
+            False if the model has no layer that could hold the temperature: it is unchanged.
+        """

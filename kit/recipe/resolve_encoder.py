@@ -43,6 +43,8 @@ def resolved_sections(recipe: Recipe, facts: Facts) -> dict[str, Any]:
         "data": recipe.data.model_copy(update=data),
         "study": StudySection(),  # a run has the same id in every study
     }
+    if recipe.method not in STEPS:
+        update["train"] = recipe.train.model_copy(update={"calibrate": _calibrate(recipe)})
     if recipe.method != "tfidf":
         return update | {"model": recipe.model.model_copy(update={"pooling": facts.pooling or "native"})}
     analyzer = recipe.tfidf.analyzer
@@ -75,6 +77,7 @@ def _train(recipe: Recipe, facts: Facts) -> dict[str, Any]:
         "head": head,
         "label_names": train.label_names and head == "probe" and _has_names(recipe),
         "average": train.average or 1,
+        "calibrate": _calibrate(recipe),
         "padding_free": train.padding_free and (student is None or student.architecture == "transformer"),
         "freeze_embeddings": or_default(train.freeze_embeddings, is_pretrained),
         # For method distill, `refit` is for the teacher. A control is trained once, as its student is.
@@ -82,6 +85,10 @@ def _train(recipe: Recipe, facts: Facts) -> dict[str, Any]:
         and method != "distill"
         and or_default(train.refit, is_small and train.select == "last"),
     }
+
+
+def _calibrate(recipe: Recipe) -> str | None:
+    return recipe.train.calibrate or ("temperature" if _has_names(recipe) else None)
 
 
 def _has_names(recipe: Recipe) -> bool:

@@ -21,6 +21,8 @@ def title(metric: str) -> str:
     name = metric.replace("_", " ").replace(" f1", " F1")
     if metric == "chrf":
         return "chrF++"
+    if metric == "adaptive_ece":
+        return "adaptive ECE"
     if metric in ("mcc", "mae", "rmse", "r2", "ece", "bleu", "ter"):
         return metric.upper()
     return name[:1].upper() + name[1:]

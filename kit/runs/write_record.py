@@ -150,6 +150,7 @@ def _fit_and_write(
     """
     from accelerate import PartialState
 
+    from kit.methods.calibration import calibrated
     from kit.models.checkpoints.origin import forget_origin
     from kit.runtime.versions import peak_gpu_memory_bytes, peak_memory_bytes
 
@@ -159,7 +160,7 @@ def _fit_and_write(
         f"{run_id}: {len(data.train)} train, {len(data.validation)} validation, {len(data.test)} test examples"
     )
     fit_start = time.perf_counter()
-    fitted = fit(job)
+    fitted = calibrated(fit(job), job)
     test_start = time.perf_counter()
     outputs = fitted.predictor.outputs(data.test.texts)
     test_end = time.perf_counter()

@@ -11,7 +11,7 @@ import evaluate
 import numpy as np
 import pytest
 
-from kit.measurement import hf, metrics
+from kit.measurement import hf, metrics, probabilities
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def test_single_metrics_equal_the_scores_of_a_run() -> None:
     of_classes = [hf.Accuracy, hf.MacroPrecision, hf.MacroRecall, hf.MacroF1, hf.MatthewsCorrelation]
     guessed = {"predictions": logits.argmax(1), "references": targets}
     scores = evaluate.combine([kind() for kind in [*of_classes, hf.MeanAbsoluteError]]).compute(**guessed)
-    of_logits = evaluate.combine([hf.LogLoss(), hf.CalibrationError()])
+    of_logits = evaluate.combine([hf.LogLoss(), hf.Brier(), hf.CalibrationError(), hf.AdaptiveCalibrationError()])
     scores |= of_logits.compute(predictions=logits, references=targets)
     assert scores == pytest.approx(hf.score(logits, targets, ordered=True), abs=1e-12)
 
@@ -55,7 +55,8 @@ def test_single_multi_label_metrics_equal_the_scores_of_a_run() -> None:
     targets = (logits + np.random.default_rng(1).normal(size=(200, 5)) > 0).astype(int)
     decided = {"predictions": (logits > 0).astype(int), "references": targets}
     scores = evaluate.combine([hf.ExactMatch(), hf.LabelAverages()]).compute(**decided)
-    of_logits = evaluate.combine([hf.LabelLogLoss(), hf.LabelCalibrationError()])
+    kinds = [hf.LabelLogLoss, hf.LabelBrier, hf.LabelCalibrationError, hf.LabelAdaptiveCalibrationError]
+    of_logits = evaluate.combine([kind() for kind in kinds])
     scores |= of_logits.compute(predictions=logits, references=targets)
     assert scores == pytest.approx(hf.score(logits, targets, multi_label=True), abs=1e-12)
 
@@ -97,7 +98,7 @@ def test_metrics_add_up_batches() -> None:
     metric = hf.LogLoss()
     for start in range(0, 100, 30):
         metric.add_batch(predictions=logits[start : start + 30], references=targets[start : start + 30])
-    assert metric.compute() == {"log_loss": pytest.approx(metrics.log_loss(logits, targets))}
+    assert metric.compute() == {"log_loss": pytest.approx(probabilities.log_loss(logits, targets))}
 
 
 def test_every_metric_describes_itself() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from kit.measurement import metrics
+from kit.measurement import metrics, probabilities
 from kit.measurement.logits import sigmoid, softmax
 
 
@@ -41,15 +41,19 @@ def test_single_label_scores_agree_with_scikit_learn(classes: int) -> None:
         "macro_f1": f1,
         "mcc": reference.matthews_corrcoef(targets, guess),
         "log_loss": reference.log_loss(targets, softmax(logits), labels=range(classes)),
+        "brier": ((softmax(logits) - np.eye(classes)[targets]) ** 2).sum(axis=1).mean(),
         "mae": reference.mean_absolute_error(targets, guess),
     }
     scores = metrics.classification_scores(logits, targets, ordered=True)
-    ece = scores.pop("ece")
+    ece, adaptive = scores.pop("ece"), scores.pop("adaptive_ece")
     if classes == 2:
         del expected["mae"]
     assert list(scores) == list(expected)
     assert scores == pytest.approx(expected, abs=1e-12)
-    assert ece == pytest.approx(metrics.expected_calibration_error(softmax(logits), targets))
+    assert ece == pytest.approx(probabilities.expected_calibration_error(softmax(logits), targets))
+    assert adaptive == pytest.approx(
+        probabilities.expected_calibration_error(softmax(logits), targets, adaptive=True)
+    )
 
 
 def test_unordered_labels_have_no_mae() -> None:
@@ -64,7 +68,7 @@ def test_the_functions_agree_with_the_scores() -> None:
     assert metrics.accuracy(confusion) == pytest.approx(scores["accuracy"])
     assert metrics.macro(confusion) == pytest.approx({k: v for k, v in scores.items() if k.startswith("macro")})
     assert metrics.matthews(confusion) == pytest.approx(scores["mcc"])
-    assert metrics.log_loss(logits, targets) == pytest.approx(scores["log_loss"])
+    assert probabilities.log_loss(logits, targets) == pytest.approx(scores["log_loss"])
     assert metrics.mean_absolute_error_of_index(confusion) == pytest.approx(scores["mae"])
 
 
@@ -93,23 +97,30 @@ def test_mcc_of_perfect_and_reversed_predictions() -> None:
 
 
 def test_log_loss_is_stable_and_in_nats() -> None:
-    assert metrics.log_loss([[0.0, 0.0]], [0]) == pytest.approx(np.log(2))
-    assert metrics.log_loss([[1e4, 0.0], [0.0, 1e4]], [1, 1]) == pytest.approx(5e3)
-    assert metrics.binary_log_loss([[1e4, -1e4]], [[0, 0]]) == pytest.approx(5e3)
+    assert probabilities.log_loss([[0.0, 0.0]], [0]) == pytest.approx(np.log(2))
+    assert probabilities.log_loss([[1e4, 0.0], [0.0, 1e4]], [1, 1]) == pytest.approx(5e3)
+    assert probabilities.binary_log_loss([[1e4, -1e4]], [[0, 0]]) == pytest.approx(5e3)
 
 
 def test_calibration_error_by_hand() -> None:
     # Two bins of five: (0.6, 0.8] holds 0.7 right and 0.7 wrong, (0.8, 1] holds 0.9 right and 1.0 right.
     # Gaps: |(0.3 - 0.7)| / 4 = 0.1 and |(0.1 + 0.0)| / 4 = 0.025.
-    probabilities = [[0.7, 0.3], [0.7, 0.3], [0.9, 0.1], [0.0, 1.0]]
-    assert metrics.expected_calibration_error(probabilities, [0, 1, 0, 1], bins=5) == pytest.approx(0.125)
+    chances = [[0.7, 0.3], [0.7, 0.3], [0.9, 0.1], [0.0, 1.0]]
+    assert probabilities.expected_calibration_error(chances, [0, 1, 0, 1], bins=5) == pytest.approx(0.125)
+
+
+def test_adaptive_bins_have_equal_sizes() -> None:
+    # Bins {0.55 wrong, 0.6 right} and {0.9 right, 0.95 right}: gaps |1 - 1.15| / 4 and |2 - 1.85| / 4.
+    chances = [[0.55, 0.45], [0.6, 0.4], [0.9, 0.1], [0.95, 0.05]]
+    error = probabilities.expected_calibration_error(chances, [1, 0, 0, 0], bins=2, adaptive=True)
+    assert error == pytest.approx(0.15 / 2)
 
 
 def test_a_confidence_on_the_edge_belongs_to_the_lower_bin() -> None:
     # With two bins, 0.5 lies in (0, 0.5] beside nothing: both gaps count. In one bin they would cancel.
-    probabilities = [[0.5, 0.5], [0.75, 0.25]]
-    assert metrics.expected_calibration_error(probabilities, [0, 1], bins=2) == pytest.approx((0.5 + 0.75) / 2)
-    assert metrics.expected_calibration_error(probabilities, [0, 1], bins=1) == pytest.approx(0.125)
+    chances = [[0.5, 0.5], [0.75, 0.25]]
+    assert probabilities.expected_calibration_error(chances, [0, 1], bins=2) == pytest.approx((0.5 + 0.75) / 2)
+    assert probabilities.expected_calibration_error(chances, [0, 1], bins=1) == pytest.approx(0.125)
 
 
 def test_calibrated_predictions_have_little_calibration_error() -> None:
@@ -131,13 +142,16 @@ def test_multi_label_scores_agree_with_scikit_learn() -> None:
         "macro_recall": macro[1],
         "macro_f1": macro[2],
         "log_loss": reference.log_loss(targets.ravel(), chances.ravel()),
+        "brier": ((chances - targets) ** 2).mean(),
     }
     scores = metrics.multi_label_scores(logits, targets)
-    assert scores.pop("ece") == pytest.approx(metrics.binary_calibration_error(chances, targets))
+    assert scores.pop("ece") == pytest.approx(probabilities.binary_calibration_error(chances, targets))
+    adaptive = probabilities.binary_calibration_error(chances, targets, adaptive=True)
+    assert scores.pop("adaptive_ece") == pytest.approx(adaptive)
     assert list(scores) == list(expected)
     assert scores == pytest.approx(expected, abs=1e-12)
     assert metrics.exact_match(logits, targets) == pytest.approx(expected["exact_match"])
-    assert metrics.binary_log_loss(logits, targets) == pytest.approx(expected["log_loss"])
+    assert probabilities.binary_log_loss(logits, targets) == pytest.approx(expected["log_loss"])
     by_label = metrics.multi_label_per_class(logits, targets)
     expected_columns = reference.precision_recall_fscore_support(targets, guess, zero_division=0)
     for values, column in zip(by_label.values(), expected_columns, strict=True):
@@ -147,7 +161,7 @@ def test_multi_label_scores_agree_with_scikit_learn() -> None:
 def test_calibration_error_of_decisions_by_hand() -> None:
     # Confidences 0.8, 0.8, 0.6, 0.6 of the decisions 1, 0, 1, 0; the second and third are wrong.
     # (0.2 - 0.8) / 4 in one bin of five and (-0.6 + 0.4) / 4 in another.
-    assert metrics.binary_calibration_error([[0.8, 0.2], [0.6, 0.4]], [[1, 1], [0, 0]], bins=5) == pytest.approx(0.2)
+    assert probabilities.binary_calibration_error([[0.8, 0.2], [0.6, 0.4]], [[1, 1], [0, 0]], bins=5) == pytest.approx(0.2)
 
 
 def test_probabilities_are_stable() -> None:

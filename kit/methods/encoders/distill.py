@@ -27,6 +27,7 @@ from kit.methods.encoders.encoder import (
     EncodedBudget,
     LabelWatch,
     encode_budget,
+    held_out_outputs,
     lessons_of,
     new_predictor,
     set_head,
@@ -109,7 +110,8 @@ class Distill:
         settings["teacher_answers_computed"] = [asdict(origin) for origin in computed]
         settings["transfer_set"] = sizes_of(job.transfer)
         truncation = budget.truncation | {"transfer": float(encoded.truncated.mean())}
-        return Fitted(new_predictor(job, model, budget.tokenizer), training, settings, truncation)
+        held_out = held_out_outputs(job, model, budget)
+        return Fitted(new_predictor(job, model, budget.tokenizer), training, settings, truncation, held_out)
 
 
 class Student:
@@ -126,7 +128,7 @@ class Student:
         """Fine-tune the student on the budget."""
         trained = train_on_budget(job, lambda: _shaped(job, pretrained_classifier(job)), lambda model: model)
         predictor = new_predictor(job, trained.model, trained.budget.tokenizer)
-        return Fitted(predictor, trained.training, trained.settings, trained.budget.truncation)
+        return Fitted(predictor, trained.training, trained.settings, trained.budget.truncation, trained.held_out)
 
 
 def student_of_teacher(job: DistillationJob) -> PreTrainedModel:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel
@@ -20,6 +21,7 @@ from kit.methods.encoders.encoder import (
     EncodedBudget,
     LabelWatch,
     encode_budget,
+    held_out_outputs,
     lessons_of,
     new_predictor,
     set_head,
@@ -54,17 +56,26 @@ class Finetune:
         """Train on the budget's training examples."""
         trained = train_on_budget(job, lambda: pretrained_classifier(job, self.init), lambda model: model)
         predictor = new_predictor(job, trained.model, trained.budget.tokenizer)
-        return Fitted(predictor, trained.training, trained.settings, trained.budget.truncation)
+        return Fitted(predictor, trained.training, trained.settings, trained.budget.truncation, trained.held_out)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model as returned by `adapt`, the encoded budget, the result of training, and the chosen settings."""
+    """A trained model.
+
+    Attributes:
+        model: The model as returned by `adapt`.
+        budget: The encoded budget.
+        training: Result of training.
+        settings: Chosen settings.
+        held_out: Outputs for the validation examples of the model that was not trained on them; None without any.
+    """
 
     model: PreTrainedModel
     budget: EncodedBudget
     training: Training
     settings: dict[str, Any]
+    held_out: np.ndarray | None
 
 
 def pretrained_classifier(job: FinetuneJob, init: Init = "pretrained", bits: Bits | None = None) -> PreTrainedModel:
@@ -100,7 +111,8 @@ def train_on_budget(
         seconds=trained.training.seconds + final.training.seconds,
         earlier_seconds=trained.training.earlier_seconds + final.training.earlier_seconds,
     )
-    return Trained(final.model, budget, training, final.settings | {"refit_steps": final.training.plan.steps})
+    settings = final.settings | {"refit_steps": final.training.plan.steps}
+    return Trained(final.model, budget, training, settings, trained.held_out)
 
 
 def _train(
@@ -144,4 +156,5 @@ def _train(
         stage=stage,
         scale=job.encoder_task.head.scale,
     )
-    return Trained(adapted, budget, fit_model(fitting), settings)
+    training = fit_model(fitting)
+    return Trained(adapted, budget, training, settings, held_out_outputs(job, adapted, budget))

@@ -39,11 +39,11 @@ class Probe:
         model = build_classifier(job.checkpoint, head, "pretrained", job.recipe.model.pooling)
         model.to(PartialState().device)
         require_positions(model, job.recipe.data.max_length)
-        fitted = fit_probe(job, model, budget)
+        fitted, held_out = fit_probe(job, model, budget)
         set_head(model, fitted)
         settings = {"C": fitted.C, "device": job.hardware.device}
         predictor = ProbePredictor(new_predictor(job, model, budget.tokenizer), job.checkpoint.sha256)
-        return Fitted(predictor, None, settings, budget.truncation)
+        return Fitted(predictor, None, settings, budget.truncation, held_out)
 
 
 class ProbePredictor(TransformerPredictor):

@@ -33,20 +33,24 @@ class Tfidf:
         data, task, analyzer = job.data, job.encoder_task, job.recipe.tfidf.analyzer
         if analyzer == "mixed":
             job.progress.say("tfidf: also counts characters (analyzer mixed) in texts without spaces between words")
-        chosen = self._choose(job)
+        chosen, held_out = self._choose(job)
         texts = join_pairs(data.train.texts) + join_pairs(data.validation.texts)
         targets = np.concatenate([task.targets(data.train.labels), task.targets(data.validation.labels)])
         vectoriser = self._fit_words(job, texts)
         linear = task.linear.fit(vectoriser.transform(texts), targets, chosen["C"])
         features = saved_features(vectoriser, job.recipe.tfidf.ngrams, analyzer)
         predictor = TfidfPredictor(features, linear.weights, linear.bias, labels=task.labels)
-        return Fitted(predictor, None, {**chosen, "features": len(vectoriser.vocabulary_), "analyzer": analyzer})
+        settings = {**chosen, "features": len(vectoriser.vocabulary_), "analyzer": analyzer}
+        return Fitted(predictor, None, settings, held_out=held_out)
 
-    def _choose(self, job: Job) -> dict[str, Any]:
-        """Return C, and the share of validation texts without any feature if there are validation texts."""
+    def _choose(self, job: Job) -> tuple[dict[str, Any], np.ndarray | None]:
+        """Return the settings and the held-out outputs.
+
+        The settings are C, and the share of validation texts without any feature if there are validation texts.
+        """
         regularization, data, task = job.recipe.tfidf.C, job.data, job.encoder_task
         if not len(data.validation):
-            return {"C": regularization or task.linear.default}
+            return {"C": regularization or task.linear.default}, None
         train_texts, held_out_texts = join_pairs(data.train.texts), join_pairs(data.validation.texts)
         targets, held_out = task.targets(data.train.labels), task.targets(data.validation.labels)
         vectoriser = self._fit_words(job, train_texts)
@@ -54,7 +58,8 @@ class Tfidf:
         chosen = regularization or task.linear.choose(
             features, targets, lambda fitted: float(task.losses(fitted.logits(outside), held_out).mean())
         )
-        return {"C": chosen, "texts_without_features": _share_without_features(outside, job)}
+        held_out_outputs = task.linear.fit(features, targets, chosen).logits(outside)
+        return {"C": chosen, "texts_without_features": _share_without_features(outside, job)}, held_out_outputs
 
     def _fit_words(self, job: Job, texts: list[str]) -> TfidfVectorizer:
         settings, analyzer = job.recipe.tfidf, job.recipe.tfidf.analyzer

@@ -94,6 +94,13 @@ class OnnxPredictor:
         """True if activations are quantized, which can make a prediction depend on the other texts of its batch."""
         return self.graph.activations != "float32"
 
+    def divide_logits(self, temperature: np.ndarray) -> bool:
+        """Divide all logits by a temperature, by a node at the end of the graph; see `Calibratable`."""
+        self.graph = replace(self.graph, model=with_divided_output(self.graph.model, "logits", temperature))
+        self._session = session_of(self.graph.model, 1, self.graph.file)
+        self.__dict__.pop("_shared_session", None)
+        return True
+
     def cut(self, texts: list[tuple[str, ...]]) -> np.ndarray:
         """Return (n,) bool: True for texts that are truncated to the model's maximum length."""
         return encode(texts, self.tokenizer, self.max_length).truncated
@@ -183,6 +190,21 @@ def read_graph(folder: Path) -> Graph:
         file = str(folder / GRAPH_FILE)
         weights, activations = str(facts["weights"]), str(facts["activations"])
         return Graph(model, int(facts["parameters"]), weights, activations=activations, config=config, file=file)
+
+
+def with_divided_output(model: bytes, output: str, divisor: np.ndarray) -> bytes:
+    """Return a serialized graph whose named output is divided by numbers that its last axis has or shares."""
+    import onnx
+
+    graph = onnx.load_from_string(model)
+    undivided, numbers = f"{output}_undivided", f"{output}_divisor"
+    for node in graph.graph.node:
+        node.output[:] = [undivided if name == output else name for name in node.output]
+        node.input[:] = [undivided if name == output else name for name in node.input]
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(divisor, np.float32), numbers))
+    graph.graph.node.append(onnx.helper.make_node("Div", [undivided, numbers], [output], f"{output}_calibration"))
+    serialized: bytes = graph.SerializeToString()
+    return serialized
 
 
 def require_onnx() -> None:

@@ -95,6 +95,11 @@ class TfidfPredictor:
         features = self.features.transform(join_pairs(texts))
         return np.asarray(features @ self.weights + self.bias, np.float32)
 
+    def divide_logits(self, temperature: np.ndarray) -> bool:
+        """Divide all logits by a temperature, see `Calibratable`."""
+        self.weights, self.bias = self.weights / temperature, self.bias / temperature
+        return True
+
     def save(self, folder: Path) -> None:
         """Write `tfidf.json` and `tfidf.safetensors`."""
         folder.mkdir(parents=True, exist_ok=True)

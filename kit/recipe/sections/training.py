@@ -59,6 +59,9 @@ class TrainSection(Section):
     refit: bool | None = None
     """After the first training, train a second model with the validation examples included. It replaces the first, and
     the test metrics are those of the second. By default on budgets up to 1,000."""
+    calibrate: Annotated[Literal["none", "temperature"] | None, InId(METHODS)] = None
+    """Calibration of the probabilities on examples that the model was not trained on. `temperature`: divide the logits
+    by a number, which changes no predicted label. By default `temperature` for classification, otherwise `none`."""
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 8
     """Maximum number of evaluations on the validation examples during training; checkpoints are saved at the same
     steps."""

@@ -20,6 +20,7 @@ def _contradictions(recipe: Recipe) -> dict[str, bool]:
         "data.normalise_labels: a number has no spelling; leave it out": data.normalise_labels,
         "data.label_separator: a number is one label per example; leave it out": data.label_separator is not None,
         "data.sampling: numbers have no classes to balance; leave it out": data.sampling == "balanced",
+        "train.calibrate: a number has no probability; leave it out": recipe.train.calibrate == "temperature",
         "train.contrastive: the contrastive loss compares labels; leave it out": bool(train.contrastive),
         "train.label_smoothing: a number has no smoothed labels; leave it out": bool(train.label_smoothing),
         "distill.losses.mse: for regression, logits is the squared error of the predictions; use logits": (

@@ -45,6 +45,9 @@ def _contradictions_of_translation(recipe: Recipe) -> dict[str, bool]:
             recipe.compress.gate.worst_class is not None
         ),
         "train.padding_free: only for encoders; leave it out": train.padding_free,
+        "train.calibrate: a translation has no probabilities of labels; leave it out": (
+            recipe.train.calibrate == "temperature"
+        ),
         "train.contrastive: the contrastive loss compares labels; leave it out": bool(train.contrastive),
     }
 
