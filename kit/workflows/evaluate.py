@@ -111,13 +111,16 @@ def _require_comet(record: Record, checkpoint: Path) -> None:
 
 
 def require_metrics(record: Record, data: Prepared) -> None:
-    """Raise RecordError if record.json has other metrics than the stored predictions give."""
+    """Raise RecordError if record.json has other values of its metrics than the stored predictions give.
+
+    Records of earlier versions have fewer metrics.
+    """
     from kit.tasks import task_for
 
     task = task_for(record.recipe, record.labels)
     for name, computed in task.estimates(record.predictions().outputs, task.targets(data.test.labels)).items():
         recorded = record.metrics.get(name)
-        if recorded is None or not np.allclose(
+        if recorded is not None and not np.allclose(
             (recorded.value, recorded.low, recorded.high),
             (computed.value, computed.low, computed.high),
             rtol=0,

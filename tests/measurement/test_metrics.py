@@ -51,9 +51,7 @@ def test_single_label_scores_agree_with_scikit_learn(classes: int) -> None:
     assert list(scores) == list(expected)
     assert scores == pytest.approx(expected, abs=1e-12)
     assert ece == pytest.approx(probabilities.expected_calibration_error(softmax(logits), targets))
-    assert adaptive == pytest.approx(
-        probabilities.expected_calibration_error(softmax(logits), targets, adaptive=True)
-    )
+    assert adaptive == pytest.approx(probabilities.expected_calibration_error(softmax(logits), targets, adaptive=True))
 
 
 def test_unordered_labels_have_no_mae() -> None:
@@ -161,7 +159,8 @@ def test_multi_label_scores_agree_with_scikit_learn() -> None:
 def test_calibration_error_of_decisions_by_hand() -> None:
     # Confidences 0.8, 0.8, 0.6, 0.6 of the decisions 1, 0, 1, 0; the second and third are wrong.
     # (0.2 - 0.8) / 4 in one bin of five and (-0.6 + 0.4) / 4 in another.
-    assert probabilities.binary_calibration_error([[0.8, 0.2], [0.6, 0.4]], [[1, 1], [0, 0]], bins=5) == pytest.approx(0.2)
+    error = probabilities.binary_calibration_error([[0.8, 0.2], [0.6, 0.4]], [[1, 1], [0, 0]], bins=5)
+    assert error == pytest.approx(0.2)
 
 
 def test_probabilities_are_stable() -> None:
