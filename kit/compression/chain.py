@@ -193,14 +193,14 @@ def job_of(start: Record, quiet: bool, shared: LoadedInputs) -> Job:
 
 @dataclass(frozen=True)
 class Reference:
-    """Texts that no step uses, and the outputs of the chain's start for them; both are empty without classes."""
+    """Texts that no step uses, and the start's outputs; both are empty without classes."""
 
     texts: Texts
     outputs: np.ndarray
 
     @classmethod
     def of(cls, job: Job, start: Predictor) -> Reference:
-        """Compute the outputs of the start for validation examples, and for texts of the pool if they are few."""
+        """Compute the start's outputs for validation examples, and for pool texts if they are few."""
         if job.recipe.train.calibrate != "temperature":
             return cls([], np.zeros((0, 1)))
         texts = (job.data.validation.texts + gate_texts(job))[:_REFERENCE_TEXTS]

@@ -1,4 +1,4 @@
-"""Temperature scaling: division of logits by a number, so that confidences match the shares of right predictions.
+"""Temperature scaling: logits are divided so that confidences match shares of right predictions.
 
 The temperature minimizes the log loss on examples that the model was not trained on (Guo et al. 2017,
 arXiv:1706.04599); with several labels per example, each label has its own. Two priors keep it in bounds if there are
@@ -53,7 +53,7 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, multi_label: bool)
 
 
 def match_temperature(logits: ArrayLike, wanted: ArrayLike, *, multi_label: bool) -> Floats:
-    """Return the temperature with which a model's probabilities are closest to those of another model.
+    """Return the temperature that makes a model's probabilities closest to another model's.
 
     It minimizes the Kullback-Leibler divergence, so no label is needed.
 
@@ -88,12 +88,15 @@ def _match_binary(values: Floats, probabilities: Floats) -> float:
 
 
 def _loss_of_wrong(chances: Floats) -> float:
-    """Return the mean loss of an example whose prediction is wrong, given the chances that predictions are wrong."""
+    """Return the mean loss of a wrong prediction, given the chances that predictions are wrong."""
     return float(-np.log(np.maximum(chances, _LEAST_CHANCE)).mean())
 
 
 def _lowest(loss: Callable[[float], float], prior_deviation: float = math.inf) -> float:
-    """Return the temperature with the lowest sum of the loss and the prior's penalty; `loss` takes its inverse."""
+    """Return the temperature with the lowest loss plus penalty of the prior.
+
+    `loss` takes the inverse of the temperature.
+    """
 
     def penalized(log_temperature: float) -> float:
         return loss(math.exp(-log_temperature)) + 0.5 * (log_temperature / prior_deviation) ** 2

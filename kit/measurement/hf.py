@@ -140,7 +140,7 @@ class CalibrationError(LogitMetric):
 
 
 class AdaptiveCalibrationError(LogitMetric):
-    """Expected calibration error of the top label in bins of equal size (Nguyen & O'Connor 2015)."""
+    """Calibration error of the top label in bins of equal size (Nguyen & O'Connor 2015)."""
 
     def _compute(self, predictions: ArrayLike, references: ArrayLike, bins: int = ECE_BINS) -> dict[str, Any]:
         error = probabilities.expected_calibration_error(softmax(predictions), references, bins, adaptive=True)

@@ -96,7 +96,9 @@ def label_averages(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
 
 
 def classification_scores(logits: ArrayLike, targets: ArrayLike, ordered: bool = False) -> dict[str, float]:
-    """Return every score of a single-label task: accuracy, macro_*, mcc, those of probabilities, and mae if it applies.
+    """Return every score of a single-label task.
+
+    These are accuracy, macro_*, mcc, those of probabilities, and mae if it applies.
 
     Args:
         logits: (n, K) logits.
@@ -110,7 +112,9 @@ def classification_scores(logits: ArrayLike, targets: ArrayLike, ordered: bool =
 
 
 def multi_label_scores(logits: ArrayLike, targets: ArrayLike) -> dict[str, float]:
-    """Return every score of a multi-label task: exact_match, micro_f1, macro_*, and those of probabilities.
+    """Return every score of a multi-label task.
+
+    These are exact_match, micro_f1, macro_*, and those of probabilities.
 
     Args:
         logits: (n, K) logits.

@@ -30,13 +30,13 @@ def binary_log_loss(logits: ArrayLike, targets: ArrayLike) -> float:
 
 
 def brier_score(probabilities: ArrayLike, targets: ArrayLike) -> float:
-    """Return the mean squared distance, 0 to 2, of the (n, K) probabilities from the true (n,) class indices."""
+    """Return the mean squared distance, 0 to 2, of (n, K) probabilities from (n,) true classes."""
     values, truth = check(probabilities, targets, multi_label=False)
     return float(((values - np.eye(values.shape[1])[truth]) ** 2).sum(axis=1).mean())
 
 
 def binary_brier_score(probabilities: ArrayLike, targets: ArrayLike) -> float:
-    """Return the mean squared distance, 0 to 1, of (n, K) probabilities of a multi-label task from its targets."""
+    """Return the mean squared distance, 0 to 1, of (n, K) probabilities from (n, K) targets."""
     values, truth = check(probabilities, targets, multi_label=True)
     return float(((values - truth) ** 2).mean())
 
@@ -44,7 +44,7 @@ def binary_brier_score(probabilities: ArrayLike, targets: ArrayLike) -> float:
 def expected_calibration_error(
     probabilities: ArrayLike, targets: ArrayLike, bins: int = ECE_BINS, *, adaptive: bool = False
 ) -> float:
-    """Return the mean distance, 0 to 1, of the top label's confidence from its accuracy in bins.
+    """Return the mean distance, 0 to 1, of confidence from accuracy in bins.
 
     Args:
         probabilities: (n, K) probabilities.
@@ -56,7 +56,7 @@ def expected_calibration_error(
         ValueError: If the arrays do not match.
     """
     values, truth = check(probabilities, targets, multi_label=False)
-    return _calibration(values.max(axis=1), values.argmax(axis=1) == truth, bins, adaptive)
+    return _calibration(values.max(axis=1), values.argmax(axis=1) == truth, bins, adaptive=adaptive)
 
 
 def binary_calibration_error(
@@ -65,10 +65,10 @@ def binary_calibration_error(
     """Return the calibration error over all (n, K) predictions of a multi-label task, see the single-label form."""
     values, truth = check(probabilities, targets, multi_label=True)
     confidence = np.maximum(values, 1 - values)
-    return _calibration(confidence.ravel(), ((values > 0.5) == truth).ravel(), bins, adaptive)
+    return _calibration(confidence.ravel(), ((values > 0.5) == truth).ravel(), bins, adaptive=adaptive)
 
 
-def _calibration(confidence: Floats, right: NDArray[np.bool_], bins: int, adaptive: bool) -> float:
+def _calibration(confidence: Floats, right: NDArray[np.bool_], bins: int, *, adaptive: bool) -> float:
     indices = bin_of_equal_size(confidence, bins) if adaptive else bin_of_equal_width(confidence, bins)
     gaps = np.bincount(indices, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(right))
@@ -80,6 +80,6 @@ def bin_of_equal_width(confidence: Floats, bins: int) -> Ints:
 
 
 def bin_of_equal_size(confidence: Floats, bins: int) -> Ints:
-    """Return the index of the bin of each confidence, if bins have equal sizes; equal confidences share a bin."""
+    """Return the index of each confidence's bin of equal size; equal confidences share a bin."""
     edges = np.quantile(confidence, np.arange(1, bins) / bins)
     return np.asarray(np.searchsorted(edges, confidence, side="right"), np.int64)

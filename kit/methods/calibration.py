@@ -1,4 +1,4 @@
-"""Calibration of fitted classifiers on the held-out examples of their budget, and of compressed ones by their start."""
+"""Calibration of fitted classifiers on held-out examples, and of compressed ones by their start."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def calibrated(fitted: Fitted, job: Job) -> Fitted:
         return fitted
     targets = job.task.targets(job.data.validation.labels)
     temperature = fit_temperature(fitted.held_out, targets, multi_label=job.task.multi_label)
-    return _divided(fitted, temperature, {"examples": len(targets)})
+    return _divided(fitted, temperature, about={"examples": len(targets)})
 
 
 def matched(fitted: Fitted, texts: Texts, outputs: np.ndarray, job: Job) -> Fitted:
-    """Divide the logits of a compressed classifier by the temperature that brings its probabilities closest to others.
+    """Divide the logits of a compressed classifier so that its probabilities are closest to others.
 
     Labels are not used: the model that was compressed may have been trained on all labels of the budget, and its
     probabilities are calibrated already.
@@ -44,7 +44,7 @@ def matched(fitted: Fitted, texts: Texts, outputs: np.ndarray, job: Job) -> Fitt
     if job.recipe.train.calibrate != "temperature" or not texts:
         return fitted
     temperature = match_temperature(fitted.predictor.outputs(texts), outputs, multi_label=job.task.multi_label)
-    return _divided(fitted, temperature, {"texts": len(texts)})
+    return _divided(fitted, temperature, about={"texts": len(texts)})
 
 
 def _divided(fitted: Fitted, temperature: np.ndarray, about: dict[str, Any]) -> Fitted:

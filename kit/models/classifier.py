@@ -55,12 +55,14 @@ class TransformerPredictor:
         return predict_logits(self.model, encoded, self.tokenizer, bf16)
 
     def divide_logits(self, temperature: np.ndarray) -> bool:
-        """Divide all logits by a temperature, see `Calibratable`; False for quantized models and early exits."""
+        """Divide all logits, see `Calibratable`; False for quantized models and early exits."""
         if hasattr(self.model, "hf_quantizer") or self.model.config.model_type == EARLY_EXIT_TYPE:
             return False
         tokens = self.tokenizer("a", return_tensors="pt").to(self.model.device)
         accepted = self.tokenizer.model_input_names
-        return divide_logits(self.model, temperature, {name: tokens[name] for name in tokens if name in accepted})
+        return divide_logits(
+            self.model, temperature, tokens={name: tokens[name] for name in tokens if name in accepted}
+        )
 
     def cut(self, texts: Texts) -> np.ndarray:
         """Return (n,) bool: True for texts that are truncated to the model's maximum length."""

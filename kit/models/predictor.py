@@ -36,10 +36,10 @@ class Predictor(Protocol):
 
 @runtime_checkable
 class Calibratable(Protocol):
-    """Interface of classifiers whose logits can be divided by a temperature, see `kit.measurement.calibration`."""
+    """Interface of classifiers that a temperature can calibrate, see `kit.measurement.calibration`."""
 
     def divide_logits(self, temperature: np.ndarray) -> bool:
-        """Divide all logits by a temperature from now on, also in the model that `save` writes.
+        """Divide all logits by a temperature, also in the model that `save` writes.
 
         Args:
             temperature: (1,) or (labels,) numbers above 0.

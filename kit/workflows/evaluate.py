@@ -111,7 +111,7 @@ def _require_comet(record: Record, checkpoint: Path) -> None:
 
 
 def require_metrics(record: Record, data: Prepared) -> None:
-    """Raise RecordError if record.json has other values of its metrics than the stored predictions give.
+    """Raise RecordError if record.json and the stored predictions give different metrics.
 
     Records of earlier versions have fewer metrics.
     """

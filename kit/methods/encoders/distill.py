@@ -111,7 +111,7 @@ class Distill:
         settings["transfer_set"] = sizes_of(job.transfer)
         truncation = budget.truncation | {"transfer": float(encoded.truncated.mean())}
         held_out = held_out_outputs(job, model, budget)
-        return Fitted(new_predictor(job, model, budget.tokenizer), training, settings, truncation, held_out)
+        return Fitted(new_predictor(job, model, budget.tokenizer), training, settings, truncation, held_out=held_out)
 
 
 class Student:
@@ -128,7 +128,9 @@ class Student:
         """Fine-tune the student on the budget."""
         trained = train_on_budget(job, lambda: _shaped(job, pretrained_classifier(job)), lambda model: model)
         predictor = new_predictor(job, trained.model, trained.budget.tokenizer)
-        return Fitted(predictor, trained.training, trained.settings, trained.budget.truncation, trained.held_out)
+        return Fitted(
+            predictor, trained.training, trained.settings, trained.budget.truncation, held_out=trained.held_out
+        )
 
 
 def student_of_teacher(job: DistillationJob) -> PreTrainedModel:

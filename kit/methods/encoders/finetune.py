@@ -56,7 +56,9 @@ class Finetune:
         """Train on the budget's training examples."""
         trained = train_on_budget(job, lambda: pretrained_classifier(job, self.init), lambda model: model)
         predictor = new_predictor(job, trained.model, trained.budget.tokenizer)
-        return Fitted(predictor, trained.training, trained.settings, trained.budget.truncation, trained.held_out)
+        return Fitted(
+            predictor, trained.training, trained.settings, trained.budget.truncation, held_out=trained.held_out
+        )
 
 
 @dataclass(frozen=True)

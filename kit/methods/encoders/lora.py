@@ -71,7 +71,7 @@ class Lora:
             )
         plain = new_predictor(job, merged, budget.tokenizer)
         predictor = LoraPredictor(plain, adapter)
-        return Fitted(predictor, trained.training, settings, budget.truncation, trained.held_out)
+        return Fitted(predictor, trained.training, settings, budget.truncation, held_out=trained.held_out)
 
 
 def _with_float32_weights(job: FinetuneJob, adapter: Path) -> PreTrainedModel:

@@ -43,7 +43,7 @@ class Probe:
         set_head(model, fitted)
         settings = {"C": fitted.C, "device": job.hardware.device}
         predictor = ProbePredictor(new_predictor(job, model, budget.tokenizer), job.checkpoint.sha256)
-        return Fitted(predictor, None, settings, budget.truncation, held_out)
+        return Fitted(predictor, None, settings, budget.truncation, held_out=held_out)
 
 
 class ProbePredictor(TransformerPredictor):

@@ -95,7 +95,7 @@ class OnnxPredictor:
         return self.graph.activations != "float32"
 
     def divide_logits(self, temperature: np.ndarray) -> bool:
-        """Divide all logits by a temperature, by a node at the end of the graph; see `Calibratable`."""
+        """Divide all logits by a node at the end of the graph, see `Calibratable`."""
         self.graph = replace(self.graph, model=with_divided_output(self.graph.model, "logits", temperature))
         self._session = session_of(self.graph.model, 1, self.graph.file)
         self.__dict__.pop("_shared_session", None)
@@ -193,7 +193,7 @@ def read_graph(folder: Path) -> Graph:
 
 
 def with_divided_output(model: bytes, output: str, divisor: np.ndarray) -> bytes:
-    """Return a serialized graph whose named output is divided by numbers that its last axis has or shares."""
+    """Return a graph whose output is divided by numbers, one or one per column."""
     import onnx
 
     graph = onnx.load_from_string(model)

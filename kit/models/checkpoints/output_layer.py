@@ -1,4 +1,4 @@
-"""Division of a classifier's logits by a temperature, folded into the weights of its output layer.
+"""Division of logits by a temperature, folded into the weights of the output layer.
 
 A model that is saved afterwards is calibrated wherever it is loaded, without code of kit.
 """
