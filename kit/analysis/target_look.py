@@ -50,6 +50,8 @@ def look_for_target(evidence: Evidence, target: float) -> Look:
     wanted = _wanted(undecided, evidence, goal)
     if choice is None and not wanted:
         wanted = _doubtful(undecided, evidence, goal)
+    if guess is not None:  # first, because time may be over before the others
+        wanted.sort(key=lambda one: (one.series, one.labels) != (guess.judged.series, guess.labels))
     cheapest = choice is not None and not undecided
     return Look(
         evidence.number,
@@ -139,10 +141,17 @@ def _claim(
     if not sure:
         few = f"fewer than {MIN_SEEDS} seeds" if low is None else f"at least {shown_value(evidence.metric, low)}"
         mean = shown_value(evidence.metric, guess.mean.value)
-        return f"{guess.name} has a mean {evidence.metric} of {mean}, but may miss {shown} ({few})"
+        return f"{guess.name} has a mean {evidence.metric} of {mean}, but may miss {_goal(evidence, target)} ({few})"
     fewer = "no choice with fewer labels does" if cheapest else "fewer labels may be enough, which is not certain"
     at_least = "" if low is None else f" (at least {shown_value(evidence.metric, low)})"
     return f"{guess.name} reaches {evidence.metric} {shown}{at_least}; {fewer}"
+
+
+def _goal(evidence: Evidence, target: float) -> str:
+    """Return the value that a choice must reach, in words: the target, or the majority rule's if that is higher."""
+    if evidence.floor > target:
+        return f"the {shown_value(evidence.metric, evidence.floor)} of the majority rule"
+    return shown_value(evidence.metric, target)
 
 
 def _dropped(
@@ -156,7 +165,7 @@ def _dropped(
         last = own[-1].judged
         if last.verdict is Verdict.FAILS:
             most = "" if last.high is None else f": at most {shown_value(evidence.metric, last.high)}"
-            dropped[candidate.series] = f"certain to miss {shown} with {last.labels:,} labels{most}"
+            dropped[candidate.series] = f"certain to miss {_goal(evidence, target)} with {last.labels:,} labels{most}"
         elif choice is not None and choice.candidate is not candidate and candidate.series not in open_series:
             fewer = [option for option in own if option.labels < choice.labels]
             sure = all(option.judged.verdict is Verdict.FAILS for option in fewer)

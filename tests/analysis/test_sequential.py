@@ -93,6 +93,19 @@ def test_a_target_below_the_majority_needs_a_better_model() -> None:
     assert not look(candidates, Wish(target=0.5), floor=0.79).sure
 
 
+def test_a_claim_below_the_majority_names_the_majority() -> None:
+    present = look([series("a", 0.6, 0.6, 0.6, seeds=(3, 3, 3))], Wish(target=0.4), floor=0.6)
+    assert not present.sure
+    assert "may miss the 60.0 % of the majority rule" in present.claim
+
+
+def test_the_guess_is_measured_first() -> None:
+    present = look([series("a", 0.79, 0.8, 0.801), series("b", 0.78, 0.9, 0.95)], TARGET)
+    assert present.choice is not None
+    guess = (present.choice.series, present.choice.labels)
+    assert len(present.open) > 1 and (present.open[0].series, present.open[0].labels) == guess
+
+
 def test_series_beyond_a_limit_are_dropped_with_their_reason() -> None:
     present = look([series("a", 0.9, 0.9, 0.9, excluded="9 ms per text, above 2 ms")], TARGET)
     assert present.dropped == {"a": "9 ms per text, above 2 ms"}
