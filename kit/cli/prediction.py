@@ -16,8 +16,10 @@ from kit.errors import DataError
 from kit.publishing.saved_model import Served, find_served
 from kit.records.record import is_exported
 from kit.runtime.characters import require_utf8
+from kit.runtime.console import echo
 from kit.workflows.predict import predict_with, prediction_columns
 from kit.workflows.prediction.arguments import sort_arguments
+from kit.workflows.prediction.decisions import Decisions, decisions_of
 from kit.workflows.prediction.output import check_output, kept_columns, table_writer
 from kit.workflows.prediction.rows import FORMATS, PredictionInput, Row, from_files, from_standard_input, from_texts
 from kit.workflows.prediction.warnings import TextWarnings, as_columns
@@ -36,6 +38,8 @@ class Request:
     out: Path | None
     keep: list[str]
     trust_remote_code: bool
+    min_confidence: float | None = None
+    coverage: float | None = None
 
 
 def run_prediction(request: Request) -> None:
@@ -49,15 +53,18 @@ def run_prediction(request: Request) -> None:
         raise DataError("--keep goes with --out", "kit predict RUN tickets.csv --out predictions.csv --keep ticket_id")
     require_utf8([str(request.run), *request.keep, request.format or "", str(request.out or "")])
     served = find_served(request.run)
+    decisions = decisions_of(served, request.min_confidence, request.coverage)
     source = _read_input(request, served)
     for note in source.notes:
         warn(note)
     warnings = TextWarnings()
     if request.out is None:
-        predicted = warnings.watch(*_predictions(source.rows(), served, request))
+        predicted = warnings.watch(*_predictions(source.rows(), served, request, decisions))
         print_predictions(prediction for _, prediction in predicted)
     else:
-        _write_table(request, request.out, source, served=served, warnings=warnings)
+        _write_table(request, request.out, source, served=served, decisions=decisions, warnings=warnings)
+    if decisions is not None and decisions.note:
+        echo(decisions.note, err=True)
     for line in warnings.lines():
         warn(line)
 
@@ -87,30 +94,42 @@ def _read_input(request: Request, served: Served) -> PredictionInput:
 
 
 def _predictions(
-    rows: Iterator[Row], served: Served, request: Request
+    rows: Iterator[Row], served: Served, request: Request, decisions: Decisions | None
 ) -> tuple[Iterable[Row], Iterator[dict[str, Any]]]:
     """Return the rows and an iterator over their predictions."""
     rows, texts = tee(rows)
     predictions = predict_with(
-        served, (row.texts for row in texts), trust_remote_code=request.trust_remote_code, warn=warn
+        served,
+        (row.texts for row in texts),
+        trust_remote_code=request.trust_remote_code,
+        decisions=decisions,
+        warn=warn,
     )
     return rows, predictions
 
 
-def _write_table(request: Request, path: Path, source: PredictionInput, served: Served, warnings: TextWarnings) -> None:
+def _write_table(
+    request: Request,
+    path: Path,
+    source: PredictionInput,
+    *,
+    served: Served,
+    decisions: Decisions | None,
+    warnings: TextWarnings,
+) -> None:
     """Write kept columns and predictions; without --keep, the text columns are kept."""
     from kit.training.progress import Progress
 
     run = request.run
     check_output(path, source.files, run.parent if is_exported(run.parent) else run)
-    example = prediction_columns(served)
+    example = prediction_columns(served, decisions)
     partial = source.partial_columns
     keep = kept_columns(request.keep or source.text_columns, source.columns, list(example), partial=partial)
     if "all" in request.keep and partial:
         left_out = ", ".join(f"{column!r} (not in {name})" for column, name in partial.items())
         warn(f"--keep all: columns that only some files have are left out: {left_out}")
     values = {name: source.values(column) for column, name in keep.items()}
-    predicted = warnings.watch(*_predictions(source.rows(list(keep)), served, request))
+    predicted = warnings.watch(*_predictions(source.rows(list(keep)), served, request, decisions))
     progress = nullcontext() if source.count is None else Progress().counting("predicting", source.count, "texts")
     with table_writer(path, values, example) as writer, progress as advance:
         while rows := list(islice(predicted, _ROWS_PER_WRITE)):

@@ -58,7 +58,7 @@ def evaluate(
     echo(f"same predictions as the Record on all {count} test examples{difference}")
 
 
-def predict(
+def predict(  # noqa: PLR0913, PLR0917
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of an exported model.")],
     texts: Annotated[
         list[str] | None,
@@ -79,13 +79,36 @@ def predict(
         list[str] | None,
         typer.Option("--keep", help="Input column to keep in the table: NAME, NAME=NEW_NAME, or all. Repeatable."),
     ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option("--min-confidence", help="Leave texts undecided whose score is lower than this, e.g. 0.8."),
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            "--coverage",
+            help="Leave as many texts undecided as it takes for this share of the decided ones to be right, e.g. 0.95.",
+        ),
+    ] = None,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Predict texts with a run's model: one JSON object per line, or a table (--out), in the order of the input."""
     quiet_libraries()
     from kit.cli.prediction import Request, run_prediction
 
-    run_prediction(Request(run, texts or [], file or [], input_format, out, keep or [], trust_remote_code))
+    run_prediction(
+        Request(
+            run,
+            texts or [],
+            file or [],
+            format=input_format,
+            out=out,
+            keep=keep or [],
+            trust_remote_code=trust_remote_code,
+            min_confidence=min_confidence,
+            coverage=coverage,
+        )
+    )
 
 
 def bench(

@@ -46,6 +46,7 @@ class Manifest:
         formats: Folder of each format, relative to the exported folder.
         backends: Library that runs each format.
         proven: Result of the verification, see `kit.publishing.reuse`.
+        held_out: Confidences of held-out predictions, see `kit.records.content.RecordedHeldOut`; empty without any.
     """
 
     record: str
@@ -56,6 +57,7 @@ class Manifest:
     formats: dict[str, str]
     backends: dict[str, Backend]
     proven: dict[str, Any] = field(default_factory=dict)
+    held_out: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write kit.json with a hash of itself and of every file except the card, which people may edit."""
@@ -95,6 +97,7 @@ def read_manifest(folder: Path, whole: bool = True) -> Manifest:
         formats=_folders(path, content["formats"]),
         backends=_backends(path, content),
         proven=content.get("proven", {}),
+        held_out=content.get("held_out", {}),
     )
     for name in content["files"]:
         plain_path(name, f"{path}: files")

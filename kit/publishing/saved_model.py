@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import ModelError, RecordError
+from kit.measurement.selective import HeldOut
 from kit.models.backends.backend import Backend
 from kit.publishing.manifest import CARD_FILE, Manifest, read_manifest
 from kit.recipe import Recipe
@@ -24,6 +25,7 @@ class Served:
         recipe: Recipe of the run.
         labels: Labels in the order of the logits.
         text_columns: Names of the texts of an example.
+        held_out: Predictions for examples that the model was not trained on; None without any.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Served:
     recipe: Recipe
     labels: tuple[str, ...]
     text_columns: tuple[str, ...]
+    held_out: HeldOut | None = None
 
 
 def find_served(folder: str | Path) -> Served:
@@ -47,8 +50,16 @@ def find_served(folder: str | Path) -> Served:
             if (root / MANIFEST_FILE).is_file():
                 return _exported(root, folder)
     record = Record.load(folder)
-    columns = record.content.data.text_columns
-    return Served(record.id, record.model_folder, record.backend, record.recipe, record.labels, columns)
+    recorded = record.content.settings.held_out
+    return Served(
+        record.id,
+        record.model_folder,
+        record.backend,
+        record.recipe,
+        record.labels,
+        text_columns=record.content.data.text_columns,
+        held_out=None if recorded is None else HeldOut(recorded.confidences, recorded.right),
+    )
 
 
 def _exported(root: Path, folder: Path) -> Served:
@@ -64,7 +75,21 @@ def _exported(root: Path, folder: Path) -> Served:
             f"{root / CARD_FILE} shows how to load it with peft; `--format safetensors` exports all weights",
         )
     recipe = Recipe.model_validate(manifest.recipe)
-    return Served(manifest.record, folder, backend, recipe, manifest.labels, manifest.text_columns)
+    return Served(
+        manifest.record,
+        folder,
+        backend,
+        recipe,
+        manifest.labels,
+        text_columns=manifest.text_columns,
+        held_out=_held_out(manifest),
+    )
+
+
+def _held_out(manifest: Manifest) -> HeldOut | None:
+    if not manifest.held_out:
+        return None
+    return HeldOut(tuple(manifest.held_out["confidences"]), tuple(manifest.held_out["right"]))
 
 
 def _folders(manifest: Manifest) -> list[str]:

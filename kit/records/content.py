@@ -176,11 +176,19 @@ class RecordedTexts(RecordPart):
     texts: Count
 
 
+class RecordedHeldOut(RecordPart):
+    """Confidence of each prediction for a held-out example, and whether the predicted label is right."""
+
+    confidences: tuple[Number, ...]
+    right: tuple[bool, ...]
+
+
 class RecordedSettings(RecordPart):
     """Values that a method or a technique chose or measured."""
 
     compression: RecordedCompression | None = None
     teachers: tuple[RecordedTeacher, ...] = ()
+    held_out: RecordedHeldOut | None = None
     transfer_set: RecordedTexts | None = None
     loss_on_references: dict[str, Number] | Number | None = None
     tokens: Count = 0

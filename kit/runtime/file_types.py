@@ -47,6 +47,7 @@ class ManifestContent(TypedDict):
     backends: dict[str, str]
     files: dict[str, str]
     proven: NotRequired[dict[str, Any]]
+    held_out: NotRequired[dict[str, list[Any]]]
 
 
 class ChainContent(TypedDict):

@@ -217,6 +217,7 @@ def _write(record: Record, order: _Order, draft: Path, data: Prepared, say: Call
         speed_notes=speed_section.notes,
     )
     (draft / CARD_FILE).write_text(model_card(written.first, facts), "utf-8")
+    held_out = record.content.settings.held_out
     Manifest(
         record=record.id,
         how=record.how,
@@ -225,6 +226,7 @@ def _write(record: Record, order: _Order, draft: Path, data: Prepared, say: Call
         text_columns=record.content.data.text_columns,
         formats={form.name: form.folder for form in written.formats},
         backends={form.name: backend_in(draft / form.folder) for form in written.formats},
+        held_out={} if held_out is None else held_out.to_dict(),
         proven=proof_entry(order.request, draft, written.proofs),
     ).write(draft)
     _require_private(record, draft)

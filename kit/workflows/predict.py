@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.errors import DataError
 from kit.publishing.saved_model import Served, find_served
 from kit.runtime.characters import without_surrogates
+
+if TYPE_CHECKING:
+    from kit.workflows.prediction.decisions import Decisions
 
 _CHUNK = 1_024  # texts per call of the model, which bounds the memory for a stream and lets progress be shown
 _SHOWN = 60  # characters
@@ -23,19 +26,25 @@ def predict(
     texts: str | Iterable[str | Sequence[str]],
     *,
     trust_remote_code: bool = False,
+    min_confidence: float | None = None,
+    coverage: float | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield one prediction per text, in order.
 
     Every prediction has `text`, then `label`, `score` and `scores`; for multi-label `labels` and `scores`; for
     translation `translation`, `loops` if it repeats itself, and `copied` if it equals the source text; for regression
-    `prediction`. `cut` is true if the text has more tokens than the model reads.
+    `prediction`. `cut` is true if the text has more tokens than the model reads. `undecided` is true, and `label` None,
+    if the confidence is too low to decide.
 
     Args:
         folder: A run, an exported model, or one format of it.
         texts: Strings, or sequences of two strings for a model of text pairs. A single string is one text. Lone
             surrogates are read as U+FFFD.
         trust_remote_code: Allow the model to run code from its checkpoint.
+        min_confidence: Least score of a decided prediction.
+        coverage: Share of the decided predictions that must be right, with 95 % certainty. The least score is chosen on
+            examples of the budget that the model was not trained on.
         warn: Called once if texts to translate appear to be in the target language, or are returned unchanged.
 
     Raises:
@@ -44,7 +53,11 @@ def predict(
         RecordError: If the folder is not a run or an exported model, or is damaged.
         ModelError: If the model cannot be loaded.
     """
-    yield from predict_with(find_served(folder), texts, trust_remote_code=trust_remote_code, warn=warn)
+    from kit.workflows.prediction.decisions import decisions_of
+
+    served = find_served(folder)
+    decisions = decisions_of(served, min_confidence, coverage)
+    yield from predict_with(served, texts, trust_remote_code=trust_remote_code, decisions=decisions, warn=warn)
 
 
 def predict_with(
@@ -52,6 +65,7 @@ def predict_with(
     texts: str | Iterable[str | Sequence[str]],
     *,
     trust_remote_code: bool = False,
+    decisions: Decisions | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield one prediction per text, like `predict`, for a model that is already located."""
@@ -69,14 +83,17 @@ def predict_with(
             warn(warning)
             warn = None
         for row, prediction, cut in zip(chunk, task.predictions(chunk, outputs), predictor.cut(chunk), strict=True):
+            if decisions is not None:
+                prediction = decisions.decided(prediction)  # noqa: PLW2901
             yield {"text": row[0] if len(row) == 1 else list(row), **prediction, **({"cut": True} if cut else {})}
 
 
-def prediction_columns(served: Served) -> dict[str, Any]:
+def prediction_columns(served: Served, decisions: Decisions | None = None) -> dict[str, Any]:
     """Return an example of every field that a prediction of a model can have, by name, without the text."""
     from kit.tasks import task_for
 
-    return {**task_for(served.recipe, served.labels).example_prediction, "cut": False}
+    flags = {"cut": False} if decisions is None else {"undecided": False, "cut": False}
+    return {**task_for(served.recipe, served.labels).example_prediction, **flags}
 
 
 def _checked(texts: object, served: Served) -> Iterator[Texts]:
