@@ -34,7 +34,7 @@ def test_functions_say_what_they_take_return_and_raise(name: str) -> None:
     assert inspect.isfunction(function) and function.__name__ == name
     text = inspect.getdoc(function) or ""
     for parameter in inspect.signature(function).parameters:
-        assert re.search(rf"^    {parameter}: ", text, re.MULTILINE), f"{parameter} is not documented"
+        assert re.search(rf"^    (\*\*)?{parameter}: ", text, re.MULTILINE), f"{parameter} is not documented"
     assert name == "predict" or "Returns:" in text
     assert name == "schema" or "Raises:" in text
 

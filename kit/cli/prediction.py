@@ -59,7 +59,7 @@ def run_prediction(request: Request) -> None:
         warn(note)
     warnings = TextWarnings()
     if request.out is None:
-        predicted = warnings.watch(*_predictions(source.rows(), served, request, decisions))
+        predicted = warnings.watch(*_predictions(source.rows(), served, request, decisions=decisions))
         print_predictions(prediction for _, prediction in predicted)
     else:
         _write_table(request, request.out, source, served=served, decisions=decisions, warnings=warnings)
@@ -94,7 +94,7 @@ def _read_input(request: Request, served: Served) -> PredictionInput:
 
 
 def _predictions(
-    rows: Iterator[Row], served: Served, request: Request, decisions: Decisions | None
+    rows: Iterator[Row], served: Served, request: Request, *, decisions: Decisions | None
 ) -> tuple[Iterable[Row], Iterator[dict[str, Any]]]:
     """Return the rows and an iterator over their predictions."""
     rows, texts = tee(rows)
@@ -129,7 +129,7 @@ def _write_table(
         left_out = ", ".join(f"{column!r} (not in {name})" for column, name in partial.items())
         warn(f"--keep all: columns that only some files have are left out: {left_out}")
     values = {name: source.values(column) for column, name in keep.items()}
-    predicted = warnings.watch(*_predictions(source.rows(list(keep)), served, request, decisions))
+    predicted = warnings.watch(*_predictions(source.rows(list(keep)), served, request, decisions=decisions))
     progress = nullcontext() if source.count is None else Progress().counting("predicting", source.count, "texts")
     with table_writer(path, values, example) as writer, progress as advance:
         while rows := list(islice(predicted, _ROWS_PER_WRITE)):

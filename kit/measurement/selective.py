@@ -1,4 +1,4 @@
-"""Decisions of a classifier: the confidence above which its predictions are right as often as required.
+"""The confidence above which predictions are right as often as required.
 
 The threshold is chosen on held-out examples. The first tested threshold decides half of them; lower ones follow up to
 the first that fails. Tests in a fixed order need no correction (learn then test: Angelopoulos et al. 2021,
@@ -48,7 +48,9 @@ class Threshold:
 
 
 def threshold_for(held_out: HeldOut, share: float) -> Threshold | None:
-    """Return the lowest confidence above which this share of predictions is right, with 95 % certainty.
+    """Return the lowest confidence above which this share of predictions is right.
+
+    It holds with 95 % certainty.
 
     Args:
         held_out: Held-out predictions.

@@ -67,7 +67,7 @@ def _divided(fitted: Fitted, temperature: np.ndarray, about: dict[str, Any]) -> 
 
 
 def _with_held_out(fitted: Fitted, job: Job, logits: np.ndarray) -> Fitted:
-    """Keep the confidences of held-out predictions, on which thresholds are chosen; only with one label per text."""
+    """Keep the confidences of held-out predictions; only with one label per text."""
     if job.task.multi_label:
         return fitted
     probabilities, targets = softmax(logits), job.task.targets(job.data.validation.labels)

@@ -7,53 +7,12 @@ have any value: they are kept, so that a Record of another version is written as
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    PrivateAttr,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import ConfigDict, Field
 
-from kit.runtime.file_types import LARGEST, MODEL_FOLDER, Count
-
-
-def _as_read(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """Check a number and return it as it is: 1 is not written as 1.0."""
-    check(value)
-    return value
-
-
-Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False, strict=True), WrapValidator(_as_read)]
-Score = Annotated[float, Field(ge=-1e100, le=1e100, allow_inf_nan=False, strict=True), WrapValidator(_as_read)]
-Duration = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False, strict=True), WrapValidator(_as_read)]
-
-
-class RecordPart(BaseModel):
-    """An object in record.json that keeps unknown keys and the order of keys."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
-
-    _keys: tuple[str, ...] = PrivateAttr(default=())
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _with_order(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        part = handler(value)
-        if isinstance(value, Mapping):
-            part._keys = tuple(value)
-        return part
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the object as plain data, with the keys that were read or set."""
-        values = {**self.__dict__, **(self.model_extra or {})}
-        return {key: _plain(values[key]) for key in self._keys}
+from kit.records.parts import Duration, Number, RecordPart, Score
+from kit.runtime.file_types import MODEL_FOLDER, Count
 
 
 class RecordedEstimate(RecordPart):
@@ -177,7 +136,7 @@ class RecordedTexts(RecordPart):
 
 
 class RecordedHeldOut(RecordPart):
-    """Confidence of each prediction for a held-out example, and whether the predicted label is right."""
+    """Confidences of predictions for held-out examples, and whether these are right."""
 
     confidences: tuple[Number, ...]
     right: tuple[bool, ...]
@@ -211,7 +170,7 @@ class RecordedSeeds(RecordPart):
 class RecordedDetails(RecordPart):
     """Results beside the metrics; each task has its own."""
 
-    signatures: dict[str, str] = {}
+    signatures: dict[str, str] = Field(default={})
     loops: Count = 0
     empty: Count = 0
 
@@ -227,7 +186,7 @@ class RecordedSeconds(RecordPart):
 class RecordedRecipe(RecordPart):
     """The recipe as plain data; `Record.recipe` is the recipe itself."""
 
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = Field(default={})
 
 
 class RunDescription(RecordPart):
@@ -248,7 +207,7 @@ class RunDescription(RecordPart):
     training: RecordedTraining | None
     metrics: dict[str, RecordedEstimate]
     details: RecordedDetails = RecordedDetails()
-    provenance: dict[str, Any] = {}
+    provenance: dict[str, Any] = Field(default={})
 
 
 class RunCosts(RecordPart):
@@ -317,11 +276,3 @@ class CardContent(RecordPart):
     data: _CardData
     settings: dict[str, Any]
     provenance: Provenance
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, RecordPart):
-        return value.to_dict()
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

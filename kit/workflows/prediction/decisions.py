@@ -25,7 +25,7 @@ class Decisions:
     threshold: Threshold | None = None
 
     def decided(self, prediction: dict[str, Any]) -> dict[str, Any]:
-        """Return a prediction, without its label and marked as undecided if its score is too low."""
+        """Return a prediction, without its label if its score is too low."""
         if prediction["score"] >= self.confidence:
             return prediction
         return {**prediction, "label": None, "undecided": True}
@@ -43,7 +43,7 @@ class Decisions:
 
 
 def decisions_of(served: Served, min_confidence: float | None, coverage: float | None) -> Decisions | None:
-    """Return the least confidence of a model's decided predictions; None if all predictions are decided.
+    """Return the least confidence of decided predictions; None if all are decided.
 
     Args:
         served: The model.
@@ -69,7 +69,7 @@ def decisions_of(served: Served, min_confidence: float | None, coverage: float |
 
 
 def _chosen(served: Served, share: float) -> Decisions:
-    """Return the least confidence above which this share of held-out predictions is right."""
+    """Return the least confidence above which this share of predictions is right."""
     option = f"--coverage {share:g}"
     if served.held_out is None:
         raise RecordError(
