@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from accelerate import PartialState
+from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from kit.errors import ModelError, VerificationError
@@ -25,6 +26,7 @@ from kit.recipe.sections.methods import LoraSection
 from kit.runtime.quiet_libraries import without_warnings
 
 ADAPTER = "adapter"
+_ADAPTER_FILE, _ADAPTER_PREFIX = "adapter_model.safetensors", "base_model.model."
 _MERGE_SAMPLE = 64  # training examples to compare logits on before and after merging
 MERGE_TOLERANCE = 1e-3  # maximum change of a logit by merging; float32 rounding gives about 1e-5
 
@@ -92,10 +94,28 @@ class LoraPredictor(TransformerPredictor):
         super().__init__(merged.model, merged.tokenizer, merged.max_length, merged.tokenizer_key)
         self.adapter = adapter
 
+    def divide_logits(self, temperature: np.ndarray) -> bool:
+        """Divide the logits of the merged model, and of the adapter."""
+        divided = super().divide_logits(temperature)
+        if divided and PartialState().is_main_process:
+            _copy_head(self.model, self.adapter / _ADAPTER_FILE)
+        return divided
+
     def save(self, folder: Path) -> None:
         """Save the merged model, and move the adapter to a folder inside."""
         super().save(folder)
         self.adapter.rename(folder / ADAPTER)
+
+
+def _copy_head(model: PreTrainedModel, file: Path) -> None:
+    """Replace the head in the file of an adapter by that of a model."""
+    weights = model.state_dict()
+    tensors = load_file(file)
+    for name in tensors:
+        inner = name.removeprefix(_ADAPTER_PREFIX)
+        if inner in weights:
+            tensors[name] = weights[inner].detach().cpu().to(tensors[name].dtype).contiguous()
+    save_file(tensors, file, metadata={"format": "pt"})
 
 
 def add_adapters(model: PreTrainedModel, lora: LoraSection) -> PreTrainedModel:
