@@ -38,6 +38,7 @@ OTHER: dict[str, Any] = {
     "train.freeze_embeddings": False,
     "train.average": 3,
     "train.refit": True,
+    "train.calibrate": "none",
     "lora.targets": ["query"],
     "tfidf.analyzer": "mixed",
     "translation.codes": ["en_XX", "de_DE"],
