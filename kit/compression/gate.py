@@ -68,31 +68,27 @@ class Judge:
     Args:
         section: The limits.
         job: Task and data of the model.
-        score: Main metric on the validation examples; 0 without a limit for it.
+        score: Main metric on the validation examples; None without a limit for it, and if the metric is not above 0, of
+            which no share can be retained.
         predictions: Outputs for the gate's texts; empty without a limit for agreement.
         validation: Outputs for the validation examples; None without classes or examples.
     """
 
     section: GateSection
     job: Job
-    score: float
+    score: float | None
     predictions: np.ndarray
     validation: np.ndarray | None
 
     @classmethod
     def of(cls, section: GateSection, job: Job, start: Predictor) -> Judge:
-        """Compute the outputs of the start once for all steps. Raises RecipeError if its main metric is 0."""
+        """Compute the outputs of the start once for all steps."""
         wanted = section.retained is not None or _has_classes(job.task)
         outputs = start.outputs(job.data.validation.texts) if wanted and len(job.data.validation) else None
         score = _score(job, outputs) if section.retained is not None and outputs is not None else 0.0
-        if section.retained is not None and score <= 0:
-            raise RecipeError(
-                f"the model's {job.task.main_metric} on validation examples is {score:.3f}: none of it can be retained",
-                "set it to null, and set compress.gate.agreement",
-                key="compress.gate.retained",
-            )
         predictions = start.outputs(gate_texts(job)) if section.agreement is not None else np.zeros((0, 1))
-        return cls(section, job, score, predictions, outputs if _has_classes(job.task) else None)
+        validation = outputs if _has_classes(job.task) else None
+        return cls(section, job, score if score > 0 else None, predictions, validation=validation)
 
     def gate(self, model: Predictor) -> Gate:
         """Compare a step's model with the start, and decide if the step stays."""
@@ -101,7 +97,7 @@ class Judge:
         validation, outputs = self.job.data.validation, None
         if self.section.retained is not None or self.validation is not None:
             outputs = model.outputs(validation.texts)
-        if self.section.retained is not None and outputs is not None:
+        if self.score is not None and outputs is not None:
             retained = _score(self.job, outputs) / self.score
             if retained < self.least_retained:
                 basis, least = f"{len(validation):,} validation examples", percent(self.least_retained, 1)
@@ -164,7 +160,13 @@ class Judge:
     @property
     def coarse(self) -> str:
         """Warning about too few validation examples for `retained`, with the key to set; empty if there are enough."""
-        limit = self.section.retained
+        limit, examples = self.section.retained, len(self.job.data.validation)
+        if limit is not None and self.score is None:
+            few = f"{examples} validation example{'' if examples == 1 else 's'}"
+            return (
+                f"compress.gate.retained: not checked, because the model's {self.job.task.main_metric} on its {few} is "
+                "not above 0: steps stay whatever they lose"
+            )
         if limit is None or (least := self.least_retained) > limit - _COARSE_MARGIN:
             return ""
         advice, texts = "set data.validation to have more of them", len(_rows(self.job.data.pool))
@@ -183,6 +185,8 @@ class Judge:
         With few validation examples, a single prediction that changes by rounding weighs more than the requested limit.
         If the metric is not a share of correct predictions, an example is assumed to weigh at most twice the average.
         """
+        if self.score is None:
+            return 0.0
         weight = 1 / self.score
         if self.job.task.main_metric not in PROPORTIONS:
             weight = min(weight, 2.0)

@@ -246,6 +246,18 @@ def test_gate_allows_the_loss_of_one_validation_example(tiny_run: Path) -> None:
     assert Judge.of(loose, job, start).coarse == ""
 
 
+def test_gate_of_a_metric_of_zero_is_not_checked(tiny_run: Path) -> None:
+    record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
+    job = job_of(record, True, LoadedInputs())
+    outputs, targets = start.outputs(job.data.validation.texts), job.task.targets(job.data.validation.labels)
+    wrong = np.flatnonzero(outputs.argmax(1) != targets)[:1]
+    one = replace(job, data=replace(job.data, validation=job.data.validation.take(wrong)))
+    judge = Judge.of(record.recipe.compress.gate, one, start)
+    assert "not checked, because the model's accuracy on its 1 validation example is not above 0" in judge.coarse
+    gate = judge.gate(start)
+    assert gate.passed and gate.retained is None
+
+
 def test_gate_limits_the_loss_of_the_worst_class(tiny_run: Path) -> None:
     record, start = Record.read(tiny_run), load_predictor(tiny_run / "model")
     job = job_of(record, True, LoadedInputs())
